@@ -1,0 +1,384 @@
+"""The configuration of a run: nested frozen dataclasses, read strictly.
+
+>>> config = RunConfig.from_dict({"model": {"family": "gpt", "d_model": 64}})
+>>> config.with_overrides(["model.n_layers=2"]).model.n_layers
+2
+>>> RunConfig.from_dict({"model": {"d_modle": 64}})
+Traceback (most recent call last):
+core.errors.ConfigError: Unknown key 'model.d_modle'; the nearest valid key is 'model.d_model'.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from core.decode.config import GenerationConfig
+from core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model. Zero means "the usual": see the comments."""
+
+    family: Literal["transformer", "gpt", "llama"] = "gpt"
+    vocab_size: int = 0  # 0: taken from the tokenizer when the run is made
+    d_model: int = 256  # width of the residual stream
+    n_layers: int = 4  # decoder layers (all layers, for gpt and llama)
+    n_encoder_layers: int = 0  # transformer only; 0: as many as n_layers
+    n_heads: int = 4
+    n_kv_heads: int = 0  # llama only: grouped-query attention; 0: as many as n_heads
+    d_ff: int = 0  # 0: 4 * d_model, for llama 8/3 * d_model rounded up to a multiple of 32
+    max_seq_len: int = 256  # longest sequence, in tokens, on either side
+    dropout: float = 0.0
+    positions: Literal["auto", "sinusoidal", "learned", "rope"] = "auto"
+    norm_position: Literal["pre", "post"] = "pre"
+    activation: Literal["auto", "relu", "gelu", "gelu_tanh", "silu"] = "auto"
+    tie_embeddings: bool = True  # one matrix for input embeddings and output logits
+    norm_eps: float = 1e-5
+    rope_theta: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        defaults = {
+            "transformer": ("sinusoidal", "relu"),
+            "gpt": ("learned", "gelu_tanh"),
+            "llama": ("rope", "silu"),
+        }
+        positions, activation = defaults[self.family]
+        for name, usual in [
+            ("positions", positions),
+            ("activation", activation),
+        ]:
+            if getattr(self, name) == "auto":
+                object.__setattr__(self, name, usual)
+        if self.family == "transformer" and self.n_encoder_layers == 0:
+            object.__setattr__(self, "n_encoder_layers", self.n_layers)
+        if self.n_kv_heads == 0:
+            object.__setattr__(self, "n_kv_heads", self.n_heads)
+        if self.d_ff == 0:
+            wide = 4 * self.d_model if self.family != "llama" else math.ceil(8 * self.d_model / 3 / 32) * 32
+            object.__setattr__(self, "d_ff", wide)
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "max_seq_len"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"model.{name} must be at least 1, not {getattr(self, name)}.")
+        if self.vocab_size < 0:
+            raise ConfigError(f"model.vocab_size must not be negative, but is {self.vocab_size}.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"model.dropout must lie in [0, 1), not {self.dropout}.")
+        if self.d_model % self.n_heads:
+            raise ConfigError(
+                f"model.d_model ({self.d_model}) must be a multiple of model.n_heads ({self.n_heads})."
+            )
+        if self.n_heads % self.n_kv_heads:
+            raise ConfigError(
+                f"model.n_heads ({self.n_heads}) must be a multiple of model.n_kv_heads ({self.n_kv_heads})."
+            )
+        if self.family != "llama" and self.n_kv_heads != self.n_heads:
+            raise ConfigError("model.n_kv_heads can differ from model.n_heads only for the llama family.")
+        allowed = {"transformer": ("sinusoidal", "learned"), "gpt": ("learned",), "llama": ("rope",)}[self.family]
+        if self.positions not in allowed:
+            raise ConfigError(
+                f"model.positions of the {self.family} family must be {' or '.join(allowed)}, not {self.positions!r}."
+            )
+        if self.family != "transformer" and self.n_encoder_layers:
+            raise ConfigError(f"model.n_encoder_layers is for the transformer family, not for {self.family}.")
+        if self.family != "transformer" and self.norm_position == "post":
+            raise ConfigError(f"model.norm_position of the {self.family} family must be 'pre'.")
+        if self.positions == "rope" and (self.d_model // self.n_heads) % 2:
+            raise ConfigError("Rotary positions need an even head size (model.d_model / model.n_heads).")
+        if self.family == "llama" and self.activation != "silu":
+            raise ConfigError("model.activation of the llama family must be 'silu' (it is part of SwiGLU).")
+
+    @property
+    def d_head(self) -> int:
+        return self.d_model // self.n_heads
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """How text becomes ids. A tokenizer is trained on the training split only."""
+
+    kind: Literal["bpe", "char"] = "bpe"
+    vocab_size: int = 4_000  # bpe: specials and the 256 bytes included; char: ignored
+    pattern: Literal["gpt2", "gpt4", "none"] = "gpt2"  # how text is cut into chunks that merges do not cross
+    path: str = ""  # take this tokenizer.json (or bundled run's name) instead of training one
+
+    def __post_init__(self) -> None:
+        if self.kind == "bpe" and not self.path and self.vocab_size < 260:
+            raise ConfigError(
+                f"tokenizer.vocab_size must be at least 260 (256 bytes and the special tokens), not {self.vocab_size}."
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the text comes from. `name` is `builtin:enja`, `builtin:pydocs`, a file or a Hugging Face dataset."""
+
+    name: str = "builtin:enja"
+    configuration: str = ""  # of a hub dataset that has several
+    split: str = "train"  # of a hub dataset
+    text_column: str = "text"  # language modelling
+    src_column: str = "src"  # pairs
+    tgt_column: str = "tgt"
+    src: str = ""  # plain parallel text: a file of sources ...
+    tgt: str = ""  # ... and one of targets, line by line
+    val_data: str = ""  # a validation file in the format of `name`; empty: cut from the data
+    val_src: str = ""
+    val_tgt: str = ""
+    src_language: str = ""  # "en", "ja" ... : how words are joined, which BLEU is reported
+    tgt_language: str = ""
+    pretokenized: bool = False  # words are split by spaces: join them; English in the forms that people type
+    val_fraction: float = 0.05  # when no validation data is named
+    max_examples: int = 0  # 0: all
+    streaming: bool = False  # read a hub dataset as it arrives
+
+    def __post_init__(self) -> None:
+        if not 0 < self.val_fraction < 1:
+            raise ConfigError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}.")
+        if bool(self.src) != bool(self.tgt):
+            raise ConfigError("data.src and data.tgt name a pair of files: give both.")
+        if bool(self.val_src) != bool(self.val_tgt):
+            raise ConfigError("data.val_src and data.val_tgt name a pair of files: give both.")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW (Loshchilov and Hutter, 2019) and the learning rate through training."""
+
+    learning_rate: float = 1e-3  # at the end of the warm-up
+    schedule: Literal["cosine", "inverse_sqrt", "linear", "constant"] = "cosine"
+    warmup_steps: int = 100
+    min_lr_ratio: float = 0.1  # cosine and linear end at this share of learning_rate
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
+    weight_decay: float = 0.1  # on matrices only, not on biases, norms and embeddings of positions
+    grad_clip: float = 1.0  # 0: off
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise ConfigError(f"optim.learning_rate must be positive, not {self.learning_rate}.")
+        if self.warmup_steps < 0:
+            raise ConfigError(f"optim.warmup_steps must not be negative, but is {self.warmup_steps}.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, how much at a time, and what is written on the way."""
+
+    max_steps: int = 1_000
+    max_minutes: float = 0.0  # wall-clock budget; 0: none. The schedule follows whichever ends first
+    batch_tokens: int = 4_096  # target tokens of one optimiser step, padding included
+    accumulate: int = 1  # micro-batches of one step (each of batch_tokens / accumulate), weighted by their tokens
+    label_smoothing: float = 0.0
+    val_every: int = 200  # steps
+    val_batches: int = 0  # 0: the whole validation split
+    checkpoint_every: int = 200  # steps
+    sample_every: int = 200  # steps
+    log_every: int = 10  # steps
+    patience: int = 0  # validations without a better loss before stopping early; 0: never
+    average_last: int = 0  # translation: the weights of this many last validations are averaged at the end
+    snapshots: int = 0  # small copies of the weights, spread over the run
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    compile: bool = False
+    threads: int = 0  # CPU threads; 0: all cores
+    wandb: Literal["auto", "online", "offline", "disabled"] = "disabled"
+    wandb_project: str = "llm-from-scratch"
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "batch_tokens", "accumulate", "val_every", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train.{name} must be at least 1, not {getattr(self, name)}.")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"train.label_smoothing must lie in [0, 1), not {self.label_smoothing}.")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that is needed to make the same run again."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    decode: GenerationConfig = field(default_factory=GenerationConfig)
+    seed: int = 0
+    preset: str = ""  # the preset that it began as
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "RunConfig":
+        """Read nested dictionaries (as from JSON). Raises ConfigError naming the key that is wrong."""
+        return from_dict(cls, values)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunConfig":
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"The configuration is not valid JSON: {error}.") from None
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
+
+    def with_overrides(self, assignments: typing.Iterable[str]) -> "RunConfig":
+        """A copy with dotted `section.field=value` assignments applied, values read by the field's type."""
+        values = self.to_dict()
+        for assignment in assignments:
+            key, equals, text = assignment.partition("=")
+            key = key.strip()
+            if not equals:
+                raise ConfigError(f"{assignment!r} is not of the form section.field=value.")
+            *sections, name = key.split(".")
+            target: Any = values
+            for section in sections:
+                target = target.get(section) if isinstance(target, dict) else None
+            if not isinstance(target, dict) or name not in target or isinstance(target[name], dict):
+                raise ConfigError(_unknown(key, _all_keys(self.to_dict())))
+            target[name] = _parse(text.strip(), target[name], _field_type(type(self), key.split(".")), key)
+            _forget_derived(values, key)
+        return type(self).from_dict(values)
+
+
+def _forget_derived(values: dict[str, Any], key: str) -> None:
+    """Sizes that followed from the changed one are derived again (d_ff follows d_model, and so on)."""
+    model = values["model"]
+    if key in ("model.d_model", "model.family"):
+        model["d_ff"] = 0
+    if key in ("model.n_heads", "model.family"):
+        model["n_kv_heads"] = 0
+    if key in ("model.n_layers", "model.family"):
+        model["n_encoder_layers"] = 0
+    if key == "model.family":
+        model["positions"] = model["activation"] = "auto"
+
+
+def from_dict(cls: type[T], values: Any, path: str = "") -> T:
+    """Build the dataclass `cls` from plain values, strictly: unknown keys and wrong types raise ConfigError."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path or 'The configuration'} must be an object with keys, not {_kind(values)}.")
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    built = {}
+    for key, value in values.items():
+        name = f"{path}.{key}" if path else str(key)
+        if key not in known:
+            raise ConfigError(_unknown(name, [f"{path}.{k}" if path else k for k in sorted(known)]))
+        built[key] = _convert(value, hints[key], name)
+    return cls(**built)
+
+
+def _convert(value: Any, hint: Any, name: str) -> Any:
+    origin = typing.get_origin(hint)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(hint, value, name)  # type: ignore[arg-type]
+    if origin is Literal:
+        options = typing.get_args(hint)
+        for option in options:
+            if value == option and type(value) is type(option):
+                return value
+        near = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
+        hint_text = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"{name} must be one of {', '.join(map(repr, options))}, not {value!r}.{hint_text}")
+    if origin in (typing.Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        for option in options:
+            if option is not type(None):
+                try:
+                    return _convert(value, option, name)
+                except ConfigError as error:
+                    failure = error
+        raise failure
+    if origin is tuple:
+        items = typing.get_args(hint)
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{name} must be a list, not {_kind(value)}.")
+        if len(items) == 2 and items[1] is Ellipsis:
+            items = (items[0],) * len(value)
+        if len(value) != len(items):
+            raise ConfigError(f"{name} must be a list of {len(items)} values, not {len(value)}.")
+        return tuple(_convert(v, item, f"{name}[{i}]") for i, (v, item) in enumerate(zip(value, items)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} must be an object with keys, not {_kind(value)}.")
+        key_hint, value_hint = typing.get_args(hint)
+        return {_key(k, key_hint, name): _convert(v, value_hint, f"{name}.{k}") for k, v in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, float):
+        if not math.isfinite(value):
+            raise ConfigError(f"{name} must be a finite number, not {value}.")
+        return value
+    if type(value) is hint:
+        return value
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    raise ConfigError(f"{name} must be {words.get(hint, hint)}, not {_kind(value)} ({value!r}).")
+
+
+def _key(key: Any, hint: Any, name: str) -> Any:
+    """JSON has only text as keys; read them back as what they were."""
+    if hint is int and isinstance(key, str):
+        try:
+            return int(key)
+        except ValueError:
+            raise ConfigError(f"The keys of {name} must be whole numbers, not {key!r}.") from None
+    return _convert(key, hint, name)
+
+
+def _parse(text: str, current: Any, hint: Any, key: str) -> Any:
+    """Read the text of an override. JSON where it is JSON; text fields take it as it stands."""
+    if hint is str or typing.get_origin(hint) is Literal:
+        return text
+    try:
+        return json.loads(text.lower() if text.lower() in ("true", "false", "none", "null") else text)
+    except json.JSONDecodeError:
+        if text.lower() == "none":
+            return None
+        if typing.get_origin(hint) in (typing.Union, types.UnionType) and str in typing.get_args(hint):
+            return text
+        try:  # 1_000 is a number as Python writes it
+            return int(text)
+        except ValueError:
+            return text  # the type check will name the key and say what it should be
+
+
+def _field_type(cls: Any, path: list[str]) -> Any:
+    for name in path:
+        cls = typing.get_type_hints(cls)[name]
+    return cls
+
+
+def _all_keys(values: dict[str, Any], path: str = "") -> list[str]:
+    keys = []
+    for key, value in values.items():
+        name = f"{path}.{key}" if path else key
+        keys += _all_keys(value, name) if isinstance(value, dict) else [name]
+    return keys
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    last = name.rpartition(".")[2]
+    if not near:  # the right field in the wrong section
+        near = [k for k in known if k.rpartition(".")[2] == last][:1]
+    hint = f"the nearest valid key is {near[0]!r}." if near else f"valid keys are {', '.join(known)}."
+    return f"Unknown key {name!r}; {hint}"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true/false", int: "a whole number"}
+    return "nothing (null)" if value is None else names.get(type(value), f"a {type(value).__name__}")
