@@ -1,0 +1,104 @@
+"""Multi-head attention: every query looks at all keys that it may see and takes a weighted mean of their values.
+
+    attention(Q, K, V) = softmax(Q K^T / sqrt(d_head)) V          (Vaswani et al., 2017, section 3.2)
+
+Shapes: B rows, H heads, T queries, S keys, D = H * d_head. With grouped-query attention (Ainslie et al., 2023) there
+are fewer key and value heads than query heads: each is shared by a group of neighbouring query heads.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.model.cache import KVCache
+from core.model.positions import rotate
+from core.model.trace import Trace
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    trace: Trace | None = None,
+    kind: str = "self",
+) -> Tensor:
+    """q (B, H, T, d), k and v (B, H_kv, S, d) -> (B, T, H * d).
+
+    mask: bool, broadcastable to (B, H, T, S), True = may attend. causal: query t sees keys 0..t; needs no mask.
+    The fast path is PyTorch's fused kernel, which never holds the T x S probabilities. With a trace they are wanted,
+    so they are computed as in the formula above.
+    """
+    if trace is None:
+        out = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=q.shape[1] != k.shape[1]
+        )
+    else:
+        group = q.shape[1] // k.shape[1]
+        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, T, S)
+        if causal:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        probabilities = scores.softmax(dim=-1)
+        trace.add_attention(kind, probabilities)
+        out = probabilities @ v
+    return out.transpose(1, 2).flatten(2)
+
+
+class SelfAttention(nn.Module):
+    """Queries, keys and values all come from the same sequence."""
+
+    def __init__(self, d_model: int, n_heads: int, n_kv_heads: int, bias: bool, causal: bool) -> None:
+        super().__init__()
+        self.d_head = d_model // n_heads
+        self.n_heads, self.n_kv_heads, self.causal = n_heads, n_kv_heads, causal
+        # One matrix product for queries, keys and values is quicker than three.
+        self.qkv = nn.Linear(d_model, (n_heads + 2 * n_kv_heads) * self.d_head, bias=bias)
+        self.out = nn.Linear(d_model, d_model, bias=bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        rotary: tuple[Tensor, Tensor] | None = None,
+        cache: KVCache | None = None,
+        layer: int = 0,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """x (B, T, D) -> (B, T, D). With a cache, x continues what the cache holds."""
+        heads = self.qkv(x).unflatten(-1, (-1, self.d_head)).transpose(1, 2)  # (B, H + 2 H_kv, T, d_head)
+        q, k, v = heads.split([self.n_heads, self.n_kv_heads, self.n_kv_heads], dim=1)
+        if rotary is not None:
+            q, k = rotate(q, rotary), rotate(k, rotary)
+        causal = self.causal
+        if cache is not None:
+            causal = cache.is_causal(x.shape[1])
+            k, v = cache.update(layer, k, v)
+        kind = "self" if self.causal else "encoder"
+        return self.out(attend(q, k, v, mask, causal, trace, kind))
+
+
+class CrossAttention(nn.Module):
+    """The decoder's queries look at the encoder's states: where a translation finds its source words."""
+
+    def __init__(self, d_model: int, n_heads: int, bias: bool) -> None:
+        super().__init__()
+        self.d_head = d_model // n_heads
+        self.q = nn.Linear(d_model, d_model, bias=bias)
+        self.kv = nn.Linear(d_model, 2 * d_model, bias=bias)
+        self.out = nn.Linear(d_model, d_model, bias=bias)
+
+    def keys_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder states (B, S, D) -> keys and values (B, H, S, d_head)."""
+        k, v = self.kv(states).unflatten(-1, (-1, self.d_head)).transpose(1, 2).chunk(2, dim=1)
+        return k, v
+
+    def forward(self, x: Tensor, kv: tuple[Tensor, Tensor], mask: Tensor | None, trace: Trace | None = None) -> Tensor:
+        """x (B, T, D), mask (B, 1, 1, S) -> (B, T, D)."""
+        q = self.q(x).unflatten(-1, (-1, self.d_head)).transpose(1, 2)
+        return self.out(attend(q, *kv, mask, trace=trace, kind="cross"))

@@ -1,0 +1,190 @@
+"""What all three families have in common: the interface, and the walk through the decoder's layers."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.config import ModelConfig
+from core.model.cache import KVCache
+from core.model.layers import Layer, make_norm
+from core.model.positions import RotaryPositions, SinusoidalPositions
+from core.model.trace import Trace
+
+
+@dataclass
+class Memory:
+    """What the encoder made of the source: states (B, S, D), mask (B, S) bool with True = may be attended to."""
+
+    states: Tensor
+    mask: Tensor
+    trace: Trace | None = None
+
+
+@dataclass
+class ModelOutput:
+    """logits (B, T, V); trace only if it was asked for."""
+
+    logits: Tensor
+    trace: Trace | None = None
+
+
+class LanguageModel(nn.Module):
+    """Predicts the next token from the tokens before it (and from a source, for the encoder-decoder).
+
+    Causality lives in here: the logits at position t depend on input_ids[:, : t + 1] only. Padding on the right of
+    input_ids and masked source positions never change a result.
+    """
+
+    is_encoder_decoder = False
+    pad_id, bos_id, eos_id = 0, 1, 2
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        if config.vocab_size < 1:
+            raise ValueError("The model needs model.vocab_size; it is taken from the tokenizer when a run is made.")
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.embedding_scale = 1.0
+        self.positions: nn.Module | None = None
+        if config.positions == "sinusoidal":
+            self.positions = SinusoidalPositions(config.max_seq_len, config.d_model)
+            # The fixed sines have size 1, the embeddings start small (Vaswani et al., section 3.4).
+            self.embedding_scale = math.sqrt(config.d_model)
+        elif config.positions == "learned":
+            self.positions = nn.Embedding(config.max_seq_len, config.d_model)
+        self.rotary = None
+        if config.positions == "rope":
+            self.rotary = RotaryPositions(config.max_seq_len, config.d_head, config.rope_theta)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            Layer(config, causal=True, cross=self.is_encoder_decoder) for _ in range(config.n_layers)
+        )
+        # Post-norm layers end with a normalisation of their own.
+        self.norm = make_norm(config) if config.norm_position == "pre" else nn.Identity()
+        self.output = None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
+
+    @property
+    def max_seq_len(self) -> int:
+        return self.config.max_seq_len
+
+    @property
+    def device(self) -> torch.device:
+        return self.token_embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.token_embedding.weight.dtype
+
+    def num_parameters(self) -> int:
+        """Weights that are learned; tied ones count once."""
+        return sum(p.numel() for p in self.parameters())
+
+    def encode(self, src_ids: Tensor, src_mask: Tensor | None = None, trace: bool = False) -> Memory | None:
+        """The source, read by the encoder; None for families without one."""
+        return None
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        memory: Memory | None = None,
+        cache: KVCache | None = None,
+        trace: bool = False,
+        logit_positions: Tensor | None = None,
+    ) -> ModelOutput:
+        """input_ids (B, T) -> logits (B, T, V).
+
+        memory: of `encode`, for the encoder-decoder. cache: input_ids continue what it holds; it is advanced by T.
+        trace: also return attention probabilities and residual streams. logit_positions (B,): compute the logits of
+        one position a row only, (B, 1, V).
+        """
+        record = None
+        if trace:
+            record = memory.trace if memory is not None and memory.trace is not None else Trace()
+        x = self.hidden(input_ids, memory, cache, record)
+        if logit_positions is not None:
+            x = x[torch.arange(len(x), device=x.device), logit_positions][:, None]
+        return ModelOutput(self.logits(x), record)
+
+    def hidden(
+        self,
+        input_ids: Tensor,
+        memory: Memory | None = None,
+        cache: KVCache | None = None,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """The final states (B, T, D), normalised: all of `forward` but the projection to the vocabulary."""
+        new = input_ids.shape[1]
+        mask = None
+        if cache is None:
+            positions = torch.arange(new, device=input_ids.device)
+        else:
+            positions, mask = cache.positions(new), cache.mask(new)
+        x = self.embed(input_ids, positions)
+        if trace is not None:
+            trace.add_residual("decoder", x)
+        rotary = self.rotary(positions) if self.rotary is not None else None
+        cross, memory_mask = self.cross_keys_values(memory, cache)
+        for i, layer in enumerate(self.layers):
+            source = (cross[i], memory_mask) if cross else None
+            x = layer(x, mask, rotary, source, cache, i, trace)
+            if trace is not None:
+                trace.add_residual("decoder", x)
+        if cache is not None:
+            cache.advance(new)
+        return self.norm(x)
+
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """Token and position embeddings (B, T, D)."""
+        if positions.shape[-1] > self.max_seq_len or (ids.shape[1] and int(positions.max()) >= self.max_seq_len):
+            raise ValueError(f"The model reads at most {self.max_seq_len} tokens.")
+        x = self.token_embedding(ids) * self.embedding_scale
+        if self.positions is not None:
+            x = x + self.positions(positions)
+        return self.dropout(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """States (..., D) -> logits (..., V)."""
+        weight = self.token_embedding.weight if self.output is None else self.output.weight
+        return nn.functional.linear(x, weight)
+
+    def cross_keys_values(
+        self, memory: Memory | None, cache: KVCache | None
+    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
+        """Keys and values of the source a layer, and its mask; nothing for families without an encoder."""
+        return [], None
+
+    def new_cache(self, batch_size: int, max_len: int) -> KVCache:
+        """An empty cache for `batch_size` rows of up to `max_len` tokens (at most max_seq_len)."""
+        config = self.config
+        max_len = min(max_len, config.max_seq_len)
+        return KVCache(
+            config.n_layers, batch_size, config.n_kv_heads, max_len, config.d_head, self.dtype, self.device
+        )
+
+    def initialise(self) -> None:
+        """Small random weights, so that the first predictions are near uniform.
+
+        Matrices: normal, 0.02 (Radford et al., 2019). Those that write into the residual stream are divided by the
+        square root of the number of writes, so that the stream does not grow with depth. Embeddings: such that the
+        initial logits, normalised states times (tied) embeddings, have a deviation of at most 1/4: the first loss is
+        then ln(vocab_size) within about 0.03.
+        """
+        config = self.config
+        deviation = min(0.02, 0.25 / math.sqrt(config.d_model))
+        writes = {"decoder": config.n_layers * (3 if self.is_encoder_decoder else 2)}
+        writes["encoder"] = 2 * max(1, config.n_encoder_layers)
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=deviation)
+            elif isinstance(module, nn.Linear):
+                # Wide inputs add up more terms: 0.02 is right at 768 and above, more below it.
+                std = max(0.02, 0.5 / math.sqrt(module.in_features))
+                if name == "output":
+                    std = deviation
+                elif name.endswith((".out", ".down")):
+                    std /= math.sqrt(writes["encoder" if name.startswith("encoder_") else "decoder"])
+                nn.init.normal_(module.weight, std=std)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)

@@ -1,0 +1,114 @@
+"""The key-value cache: what the decoder has already computed about the tokens it has read.
+
+Without it every new token would recompute the keys and values of all earlier ones. With it a step costs one
+token's worth of projections and one attention over the stored keys.
+
+Rows of a batch may have different lengths. Prompts are padded on the right, positions start at 0 in every row, and
+each row writes its next token at its own `length`; keys beyond a row's length are masked. A row therefore computes
+exactly what it would compute alone.
+"""
+
+import torch
+from torch import Tensor
+
+
+class KVCache:
+    """Preallocated keys and values of all layers: one tensor (n_layers, 2, B, n_kv_heads, max_len, d_head).
+
+    Cross-attention keys and values depend on the source only; they are computed at the first step and kept in
+    `cross`, one (keys, values) pair of (B, n_heads, S, d_head) a layer.
+    """
+
+    def __init__(
+        self,
+        n_layers: int,
+        batch_size: int,
+        n_kv_heads: int,
+        max_len: int,
+        d_head: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.max_len = max_len
+        self.kv = torch.zeros(n_layers, 2, batch_size, n_kv_heads, max_len, d_head, dtype=dtype, device=device)
+        self.cross: list[tuple[Tensor, Tensor]] = []
+        self.memory_mask: Tensor | None = None  # (B, S), True = may be attended to
+        self.length = torch.zeros(batch_size, dtype=torch.long, device=device)
+
+    @property
+    def batch_size(self) -> int:
+        return self.kv.shape[2]
+
+    @property
+    def length(self) -> Tensor:
+        """(B,) how many positions of each row are valid."""
+        return self._length
+
+    @length.setter
+    def length(self, value: Tensor) -> None:
+        self._length = value
+        # Known on the host, so that a step needs no further look at the device.
+        self._longest = int(value.max()) if len(value) else 0
+        self._same = bool((value == self._longest).all())
+
+    @property
+    def bytes(self) -> int:
+        """Memory held, in bytes."""
+        tensors = [self.kv] + [t for pair in self.cross for t in pair]
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    def positions(self, new: int) -> Tensor:
+        """Positions of the next `new` tokens: (new,) when all rows are equally long, else (B, new)."""
+        if self._longest + new > self.max_len:
+            raise ValueError(f"The cache holds {self.max_len} positions; {self._longest + new} were asked for.")
+        steps = torch.arange(new, device=self._length.device)
+        return steps + self._longest if self._same else steps + self._length[:, None]
+
+    def mask(self, new: int) -> Tensor | None:
+        """Which keys the next `new` queries may see: bool, broadcastable to (B, H, new, K); None when it is all of
+        them, or when plain causality says it (see `is_causal`)."""
+        if self.is_causal(new) or (self._same and new == 1):
+            return None
+        keys = torch.arange(self._longest + new, device=self._length.device)
+        positions = self.positions(new)
+        return (keys <= positions[..., None])[:, None] if positions.dim() == 2 else keys <= positions[:, None]
+
+    def is_causal(self, new: int) -> bool:
+        """True when nothing is stored yet, so that the causal fast path applies."""
+        return self._longest == 0 and new > 1
+
+    def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, H_kv, new, d_head) at the rows' own ends; returns all keys and values up to the longest row."""
+        new = keys.shape[2]
+        store_k, store_v = self.kv[layer, 0], self.kv[layer, 1]
+        end = self._longest + new
+        if self._same:
+            store_k[:, :, self._longest : end] = keys
+            store_v[:, :, self._longest : end] = values
+            if self._longest == 0:
+                return keys, values
+        else:
+            rows = torch.arange(self.batch_size, device=keys.device)[:, None]
+            positions = self.positions(new)
+            store_k[rows, :, positions] = keys.transpose(1, 2)
+            store_v[rows, :, positions] = values.transpose(1, 2)
+        return store_k[:, :, :end], store_v[:, :, :end]
+
+    def advance(self, new: int) -> None:
+        """All layers have stored their `new` tokens."""
+        self._length = self._length + new
+        self._longest += new
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i continues what row `rows[i]` had; the batch may shrink or grow (beams, finished rows)."""
+        rows = rows.to(self.kv.device)
+        used = self.kv[:, :, :, :, : self._longest].index_select(2, rows)
+        if len(rows) != self.batch_size:
+            shape = list(self.kv.shape)
+            shape[2] = len(rows)
+            self.kv = self.kv.new_zeros(shape)
+        self.kv[:, :, :, :, : self._longest] = used
+        self.cross = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.cross]
+        if self.memory_mask is not None:
+            self.memory_mask = self.memory_mask.index_select(0, rows)
+        self.length = self._length.index_select(0, rows)

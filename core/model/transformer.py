@@ -1,0 +1,55 @@
+"""The encoder-decoder Transformer of "Attention Is All You Need" (Vaswani et al., 2017).
+
+    source ids -> embedding -> encoder layers (every position sees every other)  -> memory
+    target ids -> embedding -> decoder layers (causal self-attention, then cross-attention to memory) -> logits
+"""
+
+import torch
+from torch import Tensor, nn
+
+from core.config import ModelConfig
+from core.model.base import LanguageModel, Memory
+from core.model.cache import KVCache
+from core.model.layers import Layer, make_norm
+from core.model.trace import Trace
+
+
+class Transformer(LanguageModel):
+    """Source and target share one vocabulary and one embedding matrix."""
+
+    is_encoder_decoder = True
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.encoder_layers = nn.ModuleList(Layer(config, causal=False) for _ in range(config.n_encoder_layers))
+        self.encoder_norm = make_norm(config) if config.norm_position == "pre" else nn.Identity()
+        self.initialise()
+
+    def encode(self, src_ids: Tensor, src_mask: Tensor | None = None, trace: bool = False) -> Memory:
+        """src_ids (B, S), src_mask (B, S) bool with True = a real token -> states (B, S, D)."""
+        if src_mask is None:
+            src_mask = torch.ones_like(src_ids, dtype=torch.bool)
+        record = Trace() if trace else None
+        mask = src_mask[:, None, None, :]  # every query of a row may see the row's real tokens
+        x = self.embed(src_ids, torch.arange(src_ids.shape[1], device=src_ids.device))
+        if record is not None:
+            record.add_residual("encoder", x)
+        for layer in self.encoder_layers:
+            x = layer(x, mask, trace=record)
+            if record is not None:
+                record.add_residual("encoder", x)
+        return Memory(self.encoder_norm(x), src_mask, record)
+
+    def cross_keys_values(
+        self, memory: Memory | None, cache: KVCache | None
+    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
+        """Computed once a source: with a cache they are kept there."""
+        if cache is not None and cache.cross:
+            mask = cache.memory_mask
+            return cache.cross, mask[:, None, None, :] if mask is not None else None
+        if memory is None:
+            raise ValueError("An encoder-decoder needs the memory that encode() returned.")
+        cross = [layer.cross_attention.keys_values(memory.states) for layer in self.layers]  # type: ignore[union-attr, operator]
+        if cache is not None:
+            cache.cross, cache.memory_mask = cross, memory.mask
+        return cross, memory.mask[:, None, None, :]
