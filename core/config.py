@@ -152,8 +152,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW (Loshchilov and Hutter, 2019) and the learning rate through training."""
+    """The optimiser, and the learning rate through training."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the layers' matrices, AdamW for the rest
+    muon_learning_rate: float = 0.02  # of the matrices that muon updates; follows the same schedule
     learning_rate: float = 1e-3  # at the end of the warm-up
     schedule: Literal["cosine", "inverse_sqrt", "linear", "constant"] = "cosine"
     warmup_steps: int = 100
@@ -175,7 +177,6 @@ class TrainConfig:
     """How long, how much at a time, and what is written on the way."""
 
     max_steps: int = 1_000
-    max_minutes: float = 0.0  # wall-clock budget; 0: none. The schedule follows whichever ends first
     batch_tokens: int = 4_096  # target tokens of one optimiser step, padding included
     accumulate: int = 1  # micro-batches of one step (each of batch_tokens / accumulate), weighted by their tokens
     label_smoothing: float = 0.0
@@ -185,7 +186,7 @@ class TrainConfig:
     sample_every: int = 200  # steps
     log_every: int = 10  # steps
     patience: int = 0  # validations without a better loss before stopping early; 0: never
-    average_last: int = 0  # translation: the weights of this many last validations are averaged at the end
+    ema_decay: float = 0.0  # > 0: validate and keep an exponential moving average of the weights
     snapshots: int = 0  # small copies of the weights, spread over the run
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     compile: bool = False

@@ -101,7 +101,9 @@ class LanguageModel(nn.Module):
         """
         record = None
         if trace:
-            record = memory.trace if memory is not None and memory.trace is not None else Trace()
+            record = Trace()
+            if memory is not None and memory.trace is not None:  # the encoder's part comes first
+                record = Trace(dict(memory.trace.attention), dict(memory.trace.residual))
         x = self.hidden(input_ids, memory, cache, record)
         if logit_positions is not None:
             x = x[torch.arange(len(x), device=x.device), logit_positions][:, None]
@@ -118,6 +120,7 @@ class LanguageModel(nn.Module):
         new = input_ids.shape[1]
         mask = None
         if cache is None:
+            self.check_length(new)
             positions = torch.arange(new, device=input_ids.device)
         else:
             positions, mask = cache.positions(new), cache.mask(new)
@@ -135,10 +138,12 @@ class LanguageModel(nn.Module):
             cache.advance(new)
         return self.norm(x)
 
+    def check_length(self, length: int) -> None:
+        if length > self.max_seq_len:
+            raise ValueError(f"The model reads at most {self.max_seq_len} tokens, not {length}.")
+
     def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         """Token and position embeddings (B, T, D)."""
-        if positions.shape[-1] > self.max_seq_len or (ids.shape[1] and int(positions.max()) >= self.max_seq_len):
-            raise ValueError(f"The model reads at most {self.max_seq_len} tokens.")
         x = self.token_embedding(ids) * self.embedding_scale
         if self.positions is not None:
             x = x + self.positions(positions)

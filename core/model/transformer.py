@@ -27,6 +27,7 @@ class Transformer(LanguageModel):
 
     def encode(self, src_ids: Tensor, src_mask: Tensor | None = None, trace: bool = False) -> Memory:
         """src_ids (B, S), src_mask (B, S) bool with True = a real token -> states (B, S, D)."""
+        self.check_length(src_ids.shape[1])
         if src_mask is None:
             src_mask = torch.ones_like(src_ids, dtype=torch.bool)
         record = Trace() if trace else None

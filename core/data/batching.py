@@ -1,0 +1,164 @@
+"""From lists of ids to batches: token-budget buckets for pairs, packed blocks for language modelling.
+
+The order of batches is a pure function of (seed, epoch), so a place in the data is two numbers, (epoch, index), and a
+resumed run continues with the very batch that would have come next.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+IGNORE = -100  # targets with this value do not count in the loss: PyTorch's default
+
+
+@dataclass
+class Batch:
+    """One micro-batch. input_ids and targets (B, T): targets[t] is the token after input_ids[t], IGNORE on padding.
+    src_ids and src_mask (B, S) for pairs, else None."""
+
+    input_ids: Tensor
+    targets: Tensor
+    num_target_tokens: int
+    src_ids: Tensor | None = None
+    src_mask: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        moved = [t.to(device, non_blocking=True) if t is not None else None for t in (self.src_ids, self.src_mask)]
+        return Batch(self.input_ids.to(device), self.targets.to(device), self.num_target_tokens, *moved)
+
+
+def pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
+    """Rows of different lengths -> (B, longest), filled up on the right."""
+    longest = max(len(row) for row in rows)
+    return torch.tensor([list(row) + [value] * (longest - len(row)) for row in rows], dtype=torch.long)
+
+
+class PairBatches:
+    """Sentence pairs, sorted into batches of similar length so that little of a batch is padding.
+
+    A batch has as many pairs as fit into batch_tokens, padding included, counted on its longer side.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+        batch_tokens: int,
+        max_seq_len: int,
+        seed: int = 0,
+        bos_id: int = 1,
+        eos_id: int = 2,
+        pad_id: int = 0,
+    ) -> None:
+        self.bos_id, self.eos_id, self.pad_id = bos_id, eos_id, pad_id
+        self.batch_tokens, self.seed = batch_tokens, seed
+        self.pairs = [p for p in pairs if p[0] and p[1] and max(len(p[0]), len(p[1])) < max_seq_len]
+        self.dropped = len(pairs) - len(self.pairs)  # empty, or longer than the context with its end token
+        self.lengths = np.array([(len(s) + 1, len(t) + 1) for s, t in self.pairs], dtype=np.int64).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        """Batches of the first epoch; others differ by one or two."""
+        return len(self.batches(0))
+
+    def batches(self, epoch: int, shuffle: bool = True) -> list[np.ndarray]:
+        """Indices of the pairs of each batch of an epoch."""
+        rng = np.random.default_rng((self.seed, epoch))
+        tie = rng.random(len(self.pairs)) if shuffle else np.arange(len(self.pairs))
+        order = np.lexsort((tie, self.lengths[:, 0], self.lengths[:, 1]))
+        longest = self.lengths.max(axis=1)
+        batches, start, widest = [], 0, 0
+        for end, index in enumerate(order):
+            widest = max(widest, int(longest[index]))
+            if widest * (end + 1 - start) > self.batch_tokens and end > start:
+                batches.append(order[start:end])
+                start, widest = end, int(longest[index])
+        if start < len(order):
+            batches.append(order[start:])
+        if shuffle:
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        return batches
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        src = [[*self.pairs[i][0], self.eos_id] for i in indices]
+        tgt = [list(self.pairs[i][1]) for i in indices]
+        src_ids = pad(src, self.pad_id)
+        lengths = torch.tensor([len(row) for row in src])
+        return Batch(
+            input_ids=pad([[self.bos_id, *row] for row in tgt], self.pad_id),
+            targets=pad([[*row, self.eos_id] for row in tgt], IGNORE),
+            num_target_tokens=sum(len(row) + 1 for row in tgt),
+            src_ids=src_ids,
+            src_mask=torch.arange(src_ids.shape[1]) < lengths[:, None],
+        )
+
+    def epoch(self, epoch: int, shuffle: bool = True) -> Iterator[Batch]:
+        for indices in self.batches(epoch, shuffle):
+            yield self.batch(indices)
+
+
+class BlockBatches:
+    """One long stream of ids, cut into blocks of max_seq_len tokens; every block is predicted from its start.
+
+    A block's input begins with the begin token, so that a model always has seen it when it starts on a prompt. Each
+    epoch cuts at another offset, so the model does not see the same borders again.
+    """
+
+    def __init__(self, ids: np.ndarray, batch_tokens: int, max_seq_len: int, seed: int = 0, bos_id: int = 1) -> None:
+        self.ids, self.seed, self.bos_id = ids, seed, bos_id
+        self.block = max(1, min(max_seq_len, len(ids)))
+        self.rows = max(1, batch_tokens // self.block)
+
+    def __len__(self) -> int:
+        return len(self.batches(0))
+
+    def batches(self, epoch: int, shuffle: bool = True) -> list[np.ndarray]:
+        """Start offsets of the blocks of each batch of an epoch."""
+        if shuffle:
+            rng = np.random.default_rng((self.seed, epoch))
+            spare = len(self.ids) - self.block
+            first = int(rng.integers(0, min(self.block, spare + 1))) if spare else 0
+            starts = rng.permutation(np.arange(first, len(self.ids) - self.block + 1, self.block))
+        else:
+            starts = np.arange(0, len(self.ids), self.block)  # the last block may be short
+        return [starts[i : i + self.rows] for i in range(0, len(starts), self.rows)]
+
+    def batch(self, starts: np.ndarray) -> Batch:
+        rows = [self.ids[s : s + self.block] for s in starts]
+        longest = max(len(row) for row in rows)
+        targets = np.full((len(rows), longest), IGNORE, dtype=np.int64)
+        for row, values in zip(targets, rows):
+            row[: len(values)] = values
+        inputs = np.where(targets == IGNORE, 0, targets)
+        inputs = np.concatenate([np.full((len(rows), 1), self.bos_id), inputs[:, :-1]], axis=1)
+        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), int(sum(len(row) for row in rows)))
+
+    def epoch(self, epoch: int, shuffle: bool = True) -> Iterator[Batch]:
+        for starts in self.batches(epoch, shuffle):
+            yield self.batch(starts)
+
+
+class StepStream:
+    """Endless optimiser steps, each a list of micro-batches; knows its place and can begin at any."""
+
+    def __init__(self, source: PairBatches | BlockBatches, accumulate: int, epoch: int = 0, index: int = 0) -> None:
+        self.source, self.accumulate = source, accumulate
+        self.epoch, self.index = epoch, index  # the next batch to be given out
+
+    def __iter__(self) -> Iterator[tuple[list[Batch], tuple[int, int]]]:
+        """Yields the micro-batches of a step with the place after it. The place travels with the step because a
+        loader may have fetched further ahead than training has come."""
+        epoch, index = self.epoch, self.index
+        order = self.source.batches(epoch)
+        if not order:
+            raise ValueError("There is no batch to train on.")
+        while True:
+            step = []
+            while len(step) < self.accumulate:
+                if index >= len(order):
+                    epoch, index = epoch + 1, 0
+                    order = self.source.batches(epoch)
+                step.append(self.source.batch(order[index]))
+                index += 1
+            yield step, (epoch, index)

@@ -1,0 +1,258 @@
+"""A run: one trained (or training) model with its tokenizer and configuration, in one directory.
+
+    runs/NAME/  config.json  tokenizer.json  model.safetensors  metrics.jsonl  samples.jsonl  status.json
+                train.log  stop  checkpoints/  snapshots/
+
+Everything that is read here is JSON or safetensors: loading a run cannot execute anything.
+"""
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import RunConfig
+from core.errors import ConfigError, RunError, UserError
+from core.files import check_name, read_json, read_jsonl, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from core.model import LanguageModel
+    from core.tokenizer import Tokenizer
+
+BUNDLED = Path(__file__).parent / "bundled"
+BUNDLED_ORDER = ["enja-transformer", "shakespeare-gpt", "pydocs-llama"]
+DEAD_AFTER = 120.0  # seconds without a heartbeat after which a run whose process is not ours counts as dead
+
+
+@dataclass
+class Run:
+    """A loaded run. The model is read from disk when it is first asked for."""
+
+    name: str
+    config: RunConfig
+    tokenizer: "Tokenizer"
+    directory: Path
+    scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_translation(self) -> bool:
+        return self.config.model.family == "transformer"
+
+    @cached_property
+    def model(self) -> "LanguageModel":
+        """The model in evaluation mode, float32, on the CPU."""
+        return load_model(self.directory, self.config)
+
+    @property
+    def card(self) -> str:
+        """The model card (Markdown), or an empty text."""
+        path = self.directory / "README.md"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def load_model(directory: Path, config: RunConfig, weights: str = "model.safetensors") -> "LanguageModel":
+    """Build the model and fill it from a safetensors file of the run. Raises RunError naming what does not fit."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from core.model import build_model
+
+    path = directory / weights
+    if not path.exists():
+        raise RunError(f"The run {directory.name} has no {weights} yet; it is written at the first validation.")
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"{weights} of the run {directory.name} is broken ({error}); train or copy it again.") from None
+    with torch.device("meta"):
+        shell = build_model(config.model)
+    expected = {name: tuple(t.shape) for name, t in shell.state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in state.items()}
+    if expected != found:
+        wrong = sorted(expected.items() ^ found.items())[0][0]
+        raise RunError(
+            f"{weights} of the run {directory.name} does not fit its config.json: see {wrong} "
+            f"(expected {expected.get(wrong, 'nothing')}, found {found.get(wrong, 'nothing')})."
+        )
+    model = build_model(config.model)
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    return model.eval()
+
+
+def save_model(model: "LanguageModel", path: Path, half: bool = False) -> None:
+    """Write the weights as safetensors, float32 or float16, atomically."""
+    import torch
+    from safetensors.torch import save
+
+    dtype = torch.float16 if half else torch.float32
+    state = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()}
+    write_atomic(path, lambda file: file.write(save(state)))
+
+
+def default_runs_dir() -> Path:
+    return Path(os.environ.get("RUNS_DIR") or "runs")
+
+
+def load(name: str, runs_dir: Path | None = None) -> Run:
+    """A run by its name (own runs come before bundled ones of the same name), or a run directory.
+
+    Raises RunError, one sentence, when there is none or when it is broken.
+    """
+    return _open(find_run(name, runs_dir))
+
+
+def _open(directory: Path) -> Run:
+    from core.tokenizer import load_tokenizer
+
+    try:
+        config = RunConfig.from_dict(read_json(directory / "config.json"))
+    except ConfigError as error:
+        raise RunError(f"config.json of the run {directory.name} cannot be used: {error}") from None
+    if not (directory / "tokenizer.json").exists():
+        raise RunError(f"The run {directory.name} has no tokenizer.json yet.")
+    try:
+        tokenizer = load_tokenizer(directory / "tokenizer.json")
+    except UserError:
+        raise
+    except Exception as error:  # the tokenizers package raises bare Exception
+        raise RunError(f"tokenizer.json of the run {directory.name} is broken ({error}).") from None
+    scores = read_json(directory / "scores.json") if (directory / "scores.json").exists() else {}
+    return Run(directory.name, config, tokenizer, directory, scores)
+
+
+def find_run(name: str, runs_dir: Path | None = None) -> Path:
+    """The directory of a run that is named, or that is given as a path."""
+    name = str(name).strip()
+    if name.startswith("hf:"):
+        raise RunError(f"{name[:80]!r}: Hugging Face checkpoints are not supported yet; choose one of your runs.")
+    if os.sep in name or name in (".", ".."):
+        directory = Path(name)
+        if not (directory / "config.json").is_file():
+            raise RunError(f"{name[:200]!r} is not a run directory: it has no config.json.")
+        return directory
+    check_name(name)
+    for parent in (runs_dir or default_runs_dir(), BUNDLED):
+        if (parent / name / "config.json").is_file():
+            return parent / name
+    known = [info.name for info in list_runs(runs_dir)]
+    raise RunError(f"There is no run {name!r}. There are: {', '.join(known) or 'none yet'}.")
+
+
+def create_run(config: RunConfig, name: str, runs_dir: Path | None = None) -> Path:
+    """Make the directory of a new run, state "queued". RunError if the name is taken: nothing is overwritten."""
+    check_name(name)
+    directory = (runs_dir or default_runs_dir()) / name
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir()
+    except FileExistsError:
+        raise RunError(f"There is already a run {name!r}; choose another name, or resume it.") from None
+    except OSError as error:
+        raise RunError(f"The run's directory {directory} cannot be made: {error.strerror}.") from None
+    write_json(directory / "config.json", config.to_dict())
+    Status(steps=config.train.max_steps).write(directory)
+    return directory
+
+
+@dataclass(frozen=True)
+class Status:
+    """status.json: what a run is doing, for anyone who looks."""
+
+    state: str = "queued"  # queued, running, stopping, done, failed, cancelled
+    step: int = 0
+    steps: int = 0
+    tokens_per_second: float = 0.0
+    eta: float | None = None  # seconds left
+    backend: str = "local"
+    pid: int | None = None
+    call_id: str | None = None  # of a remote run
+    heartbeat: float = 0.0  # time.time() of the last sign of life
+    started: float = 0.0
+    message: str = ""  # what it is doing, in words
+    error: str = ""
+
+    def write(self, directory: Path) -> None:
+        write_json(directory / "status.json", {**self.__dict__, "heartbeat": time.time()})
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ("queued", "running", "stopping")
+
+
+def read_status(directory: Path) -> Status:
+    """The run's status; one whose process is gone is shown as failed, whatever its file says."""
+    try:
+        values = read_json(directory / "status.json")
+        status = Status(**{k: v for k, v in values.items() if k in Status.__dataclass_fields__})
+    except (RunError, AttributeError):
+        return Status(state="done" if (directory / "model.safetensors").exists() else "failed")
+    if status.is_active and not _alive(status):
+        status = replace(status, state="failed", error=status.error or "The training process is gone.")
+    return status
+
+
+def _alive(status: Status) -> bool:
+    recent = time.time() - status.heartbeat < DEAD_AFTER
+    if status.backend != "local" or status.pid is None:
+        return recent
+    try:
+        os.kill(status.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # A finished child that nobody has waited for still has a pid.
+    try:
+        state = Path(f"/proc/{status.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state != "Z"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One line of the list of runs; cheap to make."""
+
+    name: str
+    directory: Path
+    bundled: bool
+    family: str
+    preset: str
+    status: Status
+    has_model: bool
+    error: str = ""
+
+
+def list_runs(runs_dir: Path | None = None) -> list[RunInfo]:
+    """Bundled runs first, then own ones, the newest first. A broken one is listed with its error."""
+    found = []
+    bundled = [BUNDLED / name for name in BUNDLED_ORDER]
+    own_parent = runs_dir or default_runs_dir()
+    own = [p for p in own_parent.iterdir() if p.is_dir()] if own_parent.is_dir() else []
+    own.sort(key=lambda p: p.stat().st_mtime, reverse=True)
+    for directory in [p for p in bundled if (p / "config.json").is_file()] + own:
+        if directory.name.startswith("."):
+            continue
+        family = preset = error = ""
+        try:
+            config = RunConfig.from_dict(read_json(directory / "config.json"))
+            family, preset = config.model.family, config.preset
+        except UserError as problem:
+            error = str(problem)
+        has_model = (directory / "model.safetensors").exists() and (directory / "tokenizer.json").exists()
+        is_bundled = directory.parent == BUNDLED
+        found.append(
+            RunInfo(directory.name, directory, is_bundled, family, preset, read_status(directory), has_model, error)
+        )
+    return found
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    return read_jsonl(directory / "metrics.jsonl")
+
+
+def read_samples(directory: Path) -> list[dict[str, Any]]:
+    return read_jsonl(directory / "samples.jsonl")
