@@ -1,0 +1,139 @@
+"""Hugging Face datasets: by name from the hub, or a directory on this machine. Nothing of a dataset is run as code.
+
+Loading goes through `datasets` (parquet, json, csv, text and what else it reads), with its cache. A hub that cannot
+be reached is noticed within seconds; a dataset that was loaded before is then taken from the cache.
+"""
+
+import itertools
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core.errors import DataError
+
+_PROBE_SECONDS = 5.0
+
+
+def load_rows(
+    name: str,
+    configuration: str = "",
+    split: str = "train",
+    streaming: bool = False,
+    max_examples: int = 0,
+    progress: Callable[[float, str], Any] | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of one split. Raises DataError: unknown name, configuration or split, or no way to the hub.
+
+    With streaming only the first `max_examples` rows are fetched, and max_examples must be given.
+    """
+    directory = Path(name).expanduser()
+    is_directory = directory.is_dir()
+    if streaming and not max_examples:
+        raise DataError(f"{name} is read as it arrives (data.streaming): set data.max_examples to say how many rows.")
+    if not is_directory:
+        _check_name(name)
+        if progress:
+            progress(0.0, f"Asking the Hugging Face hub for {name}")
+    online = is_directory or _hub_answers(name)
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        if is_directory and _is_saved_dataset(directory):
+            loaded = datasets.load_from_disk(str(directory))
+            if isinstance(loaded, datasets.DatasetDict):
+                if split not in loaded:
+                    raise DataError(f"{name} has no split {split!r}; its splits are {', '.join(loaded)}.")
+                loaded = loaded[split]
+        else:
+            with _offline(not online):
+                loaded = datasets.load_dataset(
+                    str(directory) if is_directory else name, configuration or None, split=split, streaming=streaming
+                )
+        if streaming:
+            rows = list(itertools.islice(loaded, max_examples))
+        else:
+            rows = loaded.to_list()
+    except DataError:
+        raise
+    except Exception as error:  # `datasets` raises a dozen kinds of its own, of pyarrow's and of the network's
+        raise DataError(_sentence(name, configuration, split, error, online)) from None
+    if not rows:
+        raise DataError(f"The split {split!r} of {name} has no rows.")
+    return rows
+
+
+def _check_name(name: str) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise DataError(
+            f"{name[:80]!r} is neither a file on this machine nor a Hugging Face dataset name such as org/name."
+        ) from None
+
+
+def _hub_answers(name: str) -> bool:
+    """Whether the hub answers at all (a refusal is an answer). `datasets` itself would try for minutes."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    url = f"{os.environ.get('HF_ENDPOINT') or constants.ENDPOINT}/api/datasets/{urllib.parse.quote(name)}"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PROBE_SECONDS):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except (OSError, ValueError):
+        return False
+
+
+class _offline:
+    """While in force, `datasets` and `huggingface_hub` look only into their caches."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+
+    def __enter__(self) -> None:
+        import datasets.config
+        import huggingface_hub.constants
+
+        self.before = datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE
+        if self.wanted:
+            datasets.config.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE = True
+
+    def __exit__(self, *error: object) -> None:
+        import datasets.config
+        import huggingface_hub.constants
+
+        datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE = self.before
+
+
+def _is_saved_dataset(directory: Path) -> bool:
+    return (directory / "state.json").is_file() or (directory / "dataset_dict.json").is_file()
+
+
+def _sentence(name: str, configuration: str, split: str, error: Exception, online: bool) -> str:
+    """One sentence for what `datasets` says in many."""
+    text = " ".join(str(error).split())
+    if not online:
+        return f"The Hugging Face hub cannot be reached, and {name} is not in the cache; connect, or name a file."
+    if "Config name is missing" in text or "BuilderConfig" in text and "not found" in text:
+        configurations = text[text.find("[") + 1 : text.find("]")].replace("'", "")
+        problem = f"no configuration {configuration!r}" if configuration else "several configurations"
+        return f"{name} has {problem}; set data.configuration to one of: {configurations}."
+    if "Unknown split" in text or "Bad split" in text:
+        splits = text[text.find("[") + 1 : text.find("]")].replace("'", "")
+        return f"{name} has no split {split!r}; its splits are {splits}."
+    if type(error).__name__ in ("DatasetNotFoundError", "RepositoryNotFoundError", "GatedRepoError"):
+        return f"The Hugging Face hub has no dataset {name!r} that is open to you; check the name, or set HF_TOKEN."
+    if "scripts are no longer supported" in text:
+        return f"{name} needs to run its own code to be read, which is not allowed here; choose another dataset."
+    return f"{name} cannot be read as a dataset: {text[:200].rstrip('.')}."
