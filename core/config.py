@@ -184,6 +184,7 @@ class TrainConfig:
     val_batches: int = 0  # 0: the whole validation split
     checkpoint_every: int = 200  # steps
     sample_every: int = 200  # steps
+    sample_prompts: tuple[str, ...] = ()  # language models: what samples begin with
     log_every: int = 10  # steps
     patience: int = 0  # validations without a better loss before stopping early; 0: never
     ema_decay: float = 0.0  # > 0: validate and keep an exponential moving average of the weights

@@ -1,0 +1,237 @@
+"""Training from start to end: a configuration and an empty run directory in, a trained run out."""
+
+import dataclasses
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+
+from core.config import RunConfig
+from core.errors import RunError, UserError
+from core.files import out_of_space, read_json, read_jsonl, write_json, write_text
+from core.model import build_model
+from core.run import Run, Status, read_status
+from core.train.callbacks import AveragedWeights, Recorder, read_checkpoint
+from core.train.data_module import Prepared, TrainingData
+from core.train.module import TrainingModule
+
+
+def train(directory: Path, resume: bool = False, echo: Callable[[str], None] | None = None) -> Status:
+    """Train the run that `core.run.create_run` made, or go on with it. Returns its last status.
+
+    Whatever ends training early is written into status.json; a UserError is raised again for the caller to show.
+    """
+    log = open(directory / "train.log", "a", encoding="utf-8", buffering=1)
+
+    def say(text: str) -> None:
+        log.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
+        if echo is not None:
+            echo(text)
+
+    status = read_status(directory)
+    try:
+        if resume and status.is_active and status.pid not in (None, os.getpid()):
+            raise RunError(f"The run {directory.name} is still training (process {status.pid}).")
+        return _train(directory, resume, say)
+    except BaseException as error:
+        text = str(error) if isinstance(error, UserError) else _sentence(error)
+        state = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+        now = read_status(directory)
+        try:
+            dataclasses.replace(now, state=state, error=text, eta=None, message="").write(directory)
+            say(text)
+        except OSError:
+            pass  # the disk may be what failed; the error itself is raised
+        if isinstance(error, (UserError, KeyboardInterrupt)):
+            raise
+        if out_of_space(error):
+            raise RunError(text) from error
+        import traceback
+
+        log.write(traceback.format_exc())
+        raise
+    finally:
+        log.close()
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted; the last checkpoint stands."
+    if out_of_space(error):
+        return "There is no space left on the disk; the last checkpoint stands. Free some space and resume."
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "The memory is full: choose a smaller model, a smaller train.batch_tokens or more train.accumulate."
+    return f"Training failed: {type(error).__name__}: {str(error)[:300]}"
+
+
+def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
+    config = RunConfig.from_dict(read_json(directory / "config.json"))
+    started = time.time()
+    Status(state="running", steps=config.train.max_steps, pid=os.getpid(), started=started, message="preparing").write(
+        directory
+    )
+    (directory / "stop").unlink(missing_ok=True)
+    checkpoint = read_checkpoint(directory) if resume else None
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    _seed(config.seed)
+
+    prepared = Prepared(config, directory, say)
+    if not (directory / "tokenizer.json").exists():
+        write_text(directory / "tokenizer.json", prepared.tokenizer.to_json())
+    size = prepared.tokenizer.vocab_size
+    if config.model.vocab_size not in (0, size):
+        say(f"model.vocab_size is {size:,}, the tokenizer's, not {config.model.vocab_size:,}")
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=size))
+    write_json(directory / "config.json", config.to_dict())
+
+    _seed(config.seed)
+    model = build_model(config.model)
+    say(f"{model.num_parameters():,} parameters; {prepared.num_train_tokens:,} target tokens an epoch")
+    run = Run(directory.name, config, prepared.tokenizer, directory)
+    module = TrainingModule(model, config)
+    averaged = AveragedWeights(config.train.ema_decay)
+    recorder = Recorder(run, prepared, averaged, say, _wandb(config, directory, say))
+    recorder.started = started
+    if checkpoint is not None:
+        recorder.restore(module, checkpoint)
+        _forget_after(directory, module.step)
+        say(f"going on from step {module.step:,}")
+    if module.step < config.train.max_steps:
+        _fit(module, TrainingData(prepared, config.train.accumulate, module.place), recorder, checkpoint)
+    if recorder.wandb_run is not None:
+        recorder.wandb_run.finish()
+    done = recorder.stopped_by != "stopped"
+    status = Status(
+        state="done" if done else "cancelled",
+        step=module.step,
+        steps=config.train.max_steps,
+        tokens_per_second=round(recorder.rate, 1),
+        pid=os.getpid(),
+        started=started,
+        message={"": "finished", "early": "stopped early", "stopped": "stopped; best and last are kept"}[recorder.stopped_by],
+    )
+    status.write(directory)
+    (directory / "stop").unlink(missing_ok=True)
+    say(f"{status.message}: best validation loss {recorder.best:.4f}")
+    return status
+
+
+def _fit(module: TrainingModule, data: TrainingData, recorder: Recorder, checkpoint: dict[str, Any] | None) -> None:
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    trainer = L.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision=choose_precision(module.run_config.train.precision),
+        max_epochs=-1,
+        max_steps=-1,
+        callbacks=[_Restore(checkpoint), recorder.averaged, recorder],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=recorder.directory,
+    )
+    stop_file = recorder.directory / "stop"
+
+    def ask_to_stop(*_: Any) -> None:
+        stop_file.touch()
+
+    before = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, ask_to_stop)
+    except ValueError:  # not in the main thread, where signals do not arrive anyway
+        pass
+    try:
+        module.train()
+        trainer.fit(module, data)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Restore(L.Callback):
+    """Optimisers are made when training starts; their state and the random numbers are put back right after that."""
+
+    def __init__(self, checkpoint: dict[str, Any] | None) -> None:
+        self.checkpoint = checkpoint
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.checkpoint is None:
+            return
+        optimizers = module.optimizers()
+        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        for optimizer, state in zip(optimizers, self.checkpoint["optimizers"]):
+            optimizer.optimizer.load_state_dict(state)
+        torch.set_rng_state(self.checkpoint["rng"])
+        if torch.cuda.is_available() and self.checkpoint["cuda_rng"]:
+            torch.cuda.set_rng_state_all(self.checkpoint["cuda_rng"])
+
+
+def choose_precision(asked: str) -> Any:
+    """What the device does well: bfloat16 with float32 weights on a GPU that has it, else float32. A CPU without
+    bfloat16 units does it over a hundred times slower."""
+    if asked == "auto":
+        asked = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32"
+    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[asked]
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _forget_after(directory: Path, step: int) -> None:
+    """Lines of steps after the checkpoint are written again by the resumed run."""
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        kept = [line for line in read_jsonl(directory / name) if line.get("step", 0) <= step]
+        write_text(directory / name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+
+
+def _wandb(config: RunConfig, directory: Path, say: Callable[[str], None]) -> Any:
+    """A wandb run, or None. Neither a missing key nor a network that is down stops training."""
+    mode: str = config.train.wandb
+    if mode == "auto":
+        mode = "online" if os.environ.get("WANDB_API_KEY") else "disabled"
+    if mode == "disabled":
+        return None
+    if mode == "online" and not os.environ.get("WANDB_API_KEY"):
+        say("wandb: no WANDB_API_KEY, so the run is logged offline; `wandb sync` sends it later")
+        mode = "offline"
+    import wandb
+
+    try:
+        run = wandb.init(
+            project=config.train.wandb_project, name=directory.name, dir=str(directory), mode=mode,  # type: ignore[arg-type]
+            config=config.to_dict(), settings=wandb.Settings(silent=True, init_timeout=20),
+        )  # fmt: skip
+        say(f"wandb: {run.url}" if mode == "online" else f"wandb: offline; `wandb sync {run.dir}` sends it later")
+        return run
+    except Exception as error:
+        say(f"wandb: not logged ({type(error).__name__}: {str(error)[:200]}); training goes on without it")
+        return None
+
+
+if __name__ == "__main__":  # python -m core.train.loop DIRECTORY [--resume]: how the app starts a run
+    try:
+        train(Path(sys.argv[1]), resume="--resume" in sys.argv[2:])
+    except UserError as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(1)
