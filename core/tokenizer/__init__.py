@@ -1,0 +1,28 @@
+"""Tokenizers: text ↔ tokens.
+
+>>> from core.tokenizer import train_bpe
+>>> tokenizer = train_bpe(["a rose is a rose is a rose"], vocab_size=270)
+>>> tokenizer.decode(tokenizer.encode("a rose").ids)
+'a rose'
+
+Our own byte-level BPE (bpe.py, bpe_train.py) and character level (char.py), and everything else by the `tokenizers`
+package (hub.py). All are saved as tokenizer.json in that package's format.
+"""
+
+from core.tokenizer.base import Encoding, Tokenizer
+from core.tokenizer.bpe import BPETokenizer
+from core.tokenizer.char import CharTokenizer
+from core.tokenizer.hub import HubTokenizer
+from core.tokenizer.load import load_tokenizer
+from core.tokenizer.training import train_bpe, train_tokenizer
+
+__all__ = [
+    "BPETokenizer",
+    "CharTokenizer",
+    "Encoding",
+    "HubTokenizer",
+    "Tokenizer",
+    "load_tokenizer",
+    "train_bpe",
+    "train_tokenizer",
+]

@@ -1,0 +1,93 @@
+"""Find and open a tokenizer by name or path."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+from core.errors import RunError
+from core.tokenizer.base import Tokenizer
+from core.tokenizer.bpe import BPETokenizer
+from core.tokenizer.char import CharTokenizer
+
+BUNDLED = Path(__file__).parent.parent / "bundled"
+TIKTOKEN_NAMES = ("gpt2", "r50k_base", "p50k_base", "p50k_edit", "cl100k_base", "o200k_base", "o200k_harmony")
+_RUN_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+def load_tokenizer(name_or_path: str | os.PathLike[str]) -> Tokenizer:
+    """A tokenizer.json, a directory with one (a run) or with vocab.json and merges.txt, the name of a bundled run or
+    of a run in RUNS_DIR, or a tiktoken encoding."""
+    name = os.fspath(name_or_path)
+    path = Path(name)
+    if name and path.is_dir():
+        return _from_directory(path)
+    if path.is_file():
+        return tokenizer_from_json(_read(path), str(path))
+    if _RUN_NAME.fullmatch(name):
+        for folder in (BUNDLED, Path(os.environ.get("RUNS_DIR") or "runs")):
+            if (folder / name / "tokenizer.json").is_file():
+                return _from_directory(folder / name)
+    if name in TIKTOKEN_NAMES:
+        from core.tokenizer.tiktoken_ranks import load_tiktoken
+
+        return load_tiktoken(name)
+    raise RunError(
+        f"There is no tokenizer {name!r}; give a tokenizer.json, a run's name or directory, or a tiktoken encoding."
+    )
+
+
+def _from_directory(path: Path) -> Tokenizer:
+    if (path / "tokenizer.json").is_file():
+        return tokenizer_from_json(_read(path / "tokenizer.json"), str(path / "tokenizer.json"))
+    if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
+        return gpt2_tokenizer(_read(path / "vocab.json"), _read(path / "merges.txt"), str(path))
+    raise RunError(f"{path} has no tokenizer.json, nor vocab.json and merges.txt.")
+
+
+def tokenizer_from_json(contents: str, source: str = "The tokenizer.json") -> Tokenizer:
+    """Ours where we can do all that the file asks for, otherwise the `tokenizers` package's."""
+    try:
+        document = json.loads(contents)
+        if not isinstance(document, dict) or not isinstance(document.get("model"), dict):
+            raise ValueError("it has no model")
+        tokenizer = CharTokenizer.from_json(document) or BPETokenizer.from_json(document)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(f"{source} is not a readable tokenizer.json: {error}.") from error
+    if tokenizer is None:
+        from core.tokenizer.hub import HubTokenizer
+
+        return HubTokenizer(contents)
+    return tokenizer
+
+
+def gpt2_tokenizer(vocab_json: str, merges_txt: str, source: str = "The directory") -> Tokenizer:
+    """GPT-2's two files: a vocabulary with byte-level tokens, and merges by rank, one a line."""
+    try:
+        vocab = json.loads(vocab_json)
+        lines = merges_txt.split("\n")
+        merges = [line.split(" ") for line in lines if line.strip() and not line.startswith("#version")]
+        names = [name for name in vocab if re.fullmatch(r"<\|.+\|>|</?\w+>|\[[A-Z]+\]", name)]
+        merged = {"".join(pair) for pair in merges}
+        added = [
+            {"id": vocab[name], "content": name, "single_word": False, "lstrip": False, "rstrip": False,
+             "normalized": False, "special": True} for name in names if name not in merged
+        ]
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True}
+        model = {"type": "BPE", "vocab": vocab, "merges": merges, "dropout": None, "unk_token": None,
+                 "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
+                 "byte_fallback": False, "ignore_merges": False}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{source} has a vocab.json or merges.txt that cannot be read: {error}.") from error
+    from core.tokenizer.base import tokenizer_json
+
+    return tokenizer_from_json(
+        tokenizer_json(added_tokens=added, pre_tokenizer=byte_level, decoder=byte_level, model=model), source
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read: {error}.") from error

@@ -1,0 +1,91 @@
+"""Pre-tokenisation: cut a text into chunks that merges never cross, by a regular expression.
+
+>>> Splitter("gpt2")("Hello world's  end")
+['Hello', ' world', "'s", ' ', ' end']
+>>> Splitter("gpt4")("12345")
+['123', '45']
+
+Patterns: "gpt2" (Radford et al. 2019), "gpt4" (cl100k_base of tiktoken; Llama 3 uses it too), "none" (a text is one
+chunk: then a whole Japanese sentence, or a whole line of English, can become one token) or any regular expression.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import regex
+
+from core.errors import TextError
+
+PATTERNS = {
+    "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    "gpt4": (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+}
+TIME_LIMIT = 5.0  # seconds that a regular expression of a user's own may take on one text
+
+
+class Splitter:
+    """Cuts text into chunks whose concatenation is the text, whatever the pattern."""
+
+    def __init__(self, pattern: str = "gpt2") -> None:
+        self.name = next((n for n, p in PATTERNS.items() if pattern in (n, p)), pattern)
+        self.is_known = self.name in (*PATTERNS, "none")
+        self._regex: Any = None
+        if self.name == "none":
+            return
+        try:
+            self._regex = regex.compile(PATTERNS.get(self.name, pattern))
+        except (regex.error, RecursionError) as error:
+            raise TextError(f"The splitting pattern is not a valid regular expression: {error}.") from error
+
+    def __call__(self, text: str) -> list[str]:
+        if self._regex is None:
+            return [text] if text else []
+        if self.name in PATTERNS:  # these match every character, so nothing lies between the matches
+            return self._regex.findall(text)
+        try:
+            return list(self._with_gaps(text))
+        except TimeoutError:
+            raise TextError(
+                f"The splitting pattern took more than {TIME_LIMIT:g} s on this text; simplify the pattern."
+            ) from None
+
+    def _with_gaps(self, text: str) -> Iterator[str]:
+        """Matches, and what lies between them, which becomes chunks of its own."""
+        end = 0
+        for match in self._regex.finditer(text, timeout=TIME_LIMIT):
+            if match.start() > end:
+                yield text[end : match.start()]
+            if match.end() > match.start():
+                yield match.group()
+            end = match.end()
+        if end < len(text):
+            yield text[end:]
+
+    def to_json(self) -> dict[str, Any]:
+        """The `pre_tokenizer` section of a tokenizer.json."""
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+        if self.name == "none":
+            return byte_level
+        if self.name == "gpt2":
+            return byte_level | {"use_regex": True}
+        split = {"type": "Split", "pattern": {"Regex": PATTERNS.get(self.name, self.name)}, "behavior": "Isolated",
+                 "invert": False}
+        return {"type": "Sequence", "pretokenizers": [split, byte_level]}
+
+    @classmethod
+    def from_json(cls, section: Any) -> "Splitter | None":
+        """The splitter that a `pre_tokenizer` section describes, or None if it is of another kind."""
+        if not isinstance(section, dict):
+            return None
+        if section.get("type") == "ByteLevel" and not section.get("add_prefix_space", True):
+            return cls("gpt2" if section.get("use_regex", True) else "none")
+        parts = section.get("pretokenizers", [])
+        if section.get("type") != "Sequence" or len(parts) != 2 or cls.from_json(parts[1]) is None:
+            return None
+        split, byte_level = parts
+        pattern = split.get("pattern", {}).get("Regex")
+        fits = split.get("type") == "Split" and split.get("behavior") == "Isolated" and not split.get("invert")
+        return cls(pattern) if fits and pattern and not byte_level.get("use_regex", True) else None
