@@ -18,8 +18,16 @@ from core.errors import RunError, TextError
 
 # Names that tokenizers in the wild give to the three tokens that training and decoding must know.
 PAD_NAMES = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>", "<PAD>")
-BOS_NAMES = ("<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|begin▁of▁sentence|>", "[BOS]", "[CLS]",
-             "<|endoftext|>")
+BOS_NAMES = (
+    "<s>",
+    "<bos>",
+    "<|begin_of_text|>",
+    "<|startoftext|>",
+    "<|begin▁of▁sentence|>",
+    "[BOS]",
+    "[CLS]",
+    "<|endoftext|>",
+)
 EOS_NAMES = ("</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>", "<|end▁of▁sentence|>", "[EOS]", "[SEP]")
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -152,14 +160,30 @@ class Tokenizer(ABC):
 def special_token_entries(special_tokens: dict[str, int]) -> list[dict[str, Any]]:
     """The `added_tokens` section of a tokenizer.json, by id."""
     return [
-        {"id": id, "content": text, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-         "special": True}
+        {
+            "id": id,
+            "content": text,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
         for text, id in sorted(special_tokens.items(), key=lambda item: item[1])
     ]
 
 
 def tokenizer_json(**sections: Any) -> str:
     """A tokenizer.json document, with the sections that are not given left empty."""
-    document: dict[str, Any] = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
-                "pre_tokenizer": None, "post_processor": None, "decoder": None, "model": None}
+    document: dict[str, Any] = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": None,
+        "post_processor": None,
+        "decoder": None,
+        "model": None,
+    }
     return json.dumps(document | sections, ensure_ascii=False, indent=1)

@@ -113,9 +113,7 @@ class BPETokenizer(Tokenizer):
         self.splitter = Splitter(pattern)
         self.ignore_merges = ignore_merges
         self.post_processor = post_processor  # others' files: kept, so that saving loses nothing
-        self.ranks: Ranks = {
-            (vocab[a], vocab[b]): (rank, vocab[a + b]) for rank, (a, b) in enumerate(self.merges)
-        }
+        self.ranks: Ranks = {(vocab[a], vocab[b]): (rank, vocab[a + b]) for rank, (a, b) in enumerate(self.merges)}
         self._bytes_of = {id: token for token, id in vocab.items()}
         self._bytes_of |= {id: text.encode("utf-8") for text, id in special_tokens.items()}
         self._id_of_byte = [vocab[bytes([b])] for b in range(256)]
@@ -213,12 +211,21 @@ class BPETokenizer(Tokenizer):
 
     def to_json(self) -> str:
         vocab = {to_visible(token): id for token, id in self.vocab.items()} | self.special_tokens
-        model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-                 "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-                 "ignore_merges": self.ignore_merges, "vocab": dict(sorted(vocab.items(), key=lambda item: item[1])),
-                 "merges": [[to_visible(a), to_visible(b)] for a, b in self.merges]}
+        model = {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": self.ignore_merges,
+            "vocab": dict(sorted(vocab.items(), key=lambda item: item[1])),
+            "merges": [[to_visible(a), to_visible(b)] for a, b in self.merges],
+        }
         return tokenizer_json(
-            added_tokens=special_token_entries(self.special_tokens), pre_tokenizer=self.splitter.to_json(),
+            added_tokens=special_token_entries(self.special_tokens),
+            pre_tokenizer=self.splitter.to_json(),
             post_processor=self.post_processor,
             decoder={"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
             model=model,
@@ -232,7 +239,9 @@ class BPETokenizer(Tokenizer):
         splitter = Splitter.from_json(document.get("pre_tokenizer"))
         unsupported = ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
         if (
-            model.get("type") != "BPE" or splitter is None or document.get("normalizer")
+            model.get("type") != "BPE"
+            or splitter is None
+            or document.get("normalizer")
             or any(model.get(key) for key in unsupported)
             or (document.get("decoder") or {}).get("type") != "ByteLevel"
             or any(not t["special"] or t["single_word"] or t["lstrip"] or t["rstrip"] for t in added)
@@ -256,6 +265,10 @@ class BPETokenizer(Tokenizer):
         if any(bytes([b]) not in vocab for b in range(256)):
             return None
         return cls(
-            merges, special_tokens, pattern=splitter.name, vocab=vocab,
-            ignore_merges=bool(model.get("ignore_merges")), post_processor=document.get("post_processor"),
+            merges,
+            special_tokens,
+            pattern=splitter.name,
+            vocab=vocab,
+            ignore_merges=bool(model.get("ignore_merges")),
+            post_processor=document.get("post_processor"),
         )

@@ -26,7 +26,8 @@ class CharTokenizer(Tokenizer):
         super().__init__(max([*chars.values(), *special_tokens.values()]) + 1, special_tokens)
         self.chars = chars
         self.unk_id = special_tokens[UNK]
-        self._text_of = {id: text for text, id in (special_tokens | chars).items()}
+        self._id_of = special_tokens | chars
+        self._text_of = {id: text for text, id in self._id_of.items()}
         names = sorted(special_tokens, key=len, reverse=True)
         self._special = regex.compile("|".join(regex.escape(name) for name in names) + "|(?s:.)")
 
@@ -47,7 +48,7 @@ class CharTokenizer(Tokenizer):
         text = clean_text(text)
         parts = self._special.findall(text) if parse_special else list(text)
         special_mask = [len(part) > 1 for part in parts]
-        ids = [self.special_tokens[p] if s else self.chars.get(p, self.unk_id) for p, s in zip(parts, special_mask, strict=True)]
+        ids = [self._id_of.get(part, self.unk_id) for part in parts]
         pieces = [part.encode("utf-8") for part in parts]
         return Encoding(ids, pieces, _spans(pieces), _spans(parts), special_mask)
 
@@ -57,10 +58,19 @@ class CharTokenizer(Tokenizer):
         return self._text_of[id].encode("utf-8")
 
     def to_json(self) -> str:
-        vocab = dict(sorted((self.special_tokens | self.chars).items(), key=lambda item: item[1]))
-        model: dict[str, Any] = {"type": "BPE", "dropout": None, "unk_token": UNK, "continuing_subword_prefix": None,
-                 "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
-                 "vocab": vocab, "merges": []}
+        vocab = dict(sorted(self._id_of.items(), key=lambda item: item[1]))
+        model: dict[str, Any] = {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": UNK,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": vocab,
+            "merges": [],
+        }
         return tokenizer_json(
             added_tokens=special_token_entries(self.special_tokens), decoder={"type": "Fuse"}, model=model
         )
@@ -72,9 +82,14 @@ class CharTokenizer(Tokenizer):
         vocab = model.get("vocab") or {}
         special_tokens = {entry["content"]: entry["id"] for entry in document.get("added_tokens") or []}
         if (
-            model.get("type") != "BPE" or model.get("merges") or model.get("unk_token") != UNK or model.get("fuse_unk")
-            or document.get("normalizer") or document.get("pre_tokenizer")
-            or document.get("decoder") != {"type": "Fuse"} or UNK not in special_tokens
+            model.get("type") != "BPE"
+            or model.get("merges")
+            or model.get("unk_token") != UNK
+            or model.get("fuse_unk")
+            or document.get("normalizer")
+            or document.get("pre_tokenizer")
+            or document.get("decoder") != {"type": "Fuse"}
+            or UNK not in special_tokens
         ):
             return None
         chars = {text: id for text, id in vocab.items() if text not in special_tokens}

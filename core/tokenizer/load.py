@@ -70,13 +70,31 @@ def gpt2_tokenizer(vocab_json: str, merges_txt: str, source: str = "The director
         names = [name for name in vocab if re.fullmatch(r"<\|.+\|>|</?\w+>|\[[A-Z]+\]", name)]
         merged = {"".join(pair) for pair in merges}
         added = [
-            {"id": vocab[name], "content": name, "single_word": False, "lstrip": False, "rstrip": False,
-             "normalized": False, "special": True} for name in names if name not in merged
+            {
+                "id": vocab[name],
+                "content": name,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
+            for name in names
+            if name not in merged
         ]
         byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True}
-        model = {"type": "BPE", "vocab": vocab, "merges": merges, "dropout": None, "unk_token": None,
-                 "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": False,
-                 "byte_fallback": False, "ignore_merges": False}
+        model = {
+            "type": "BPE",
+            "vocab": vocab,
+            "merges": merges,
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{source} has a vocab.json or merges.txt that cannot be read: {error}.") from error
     from core.tokenizer.base import tokenizer_json

@@ -71,8 +71,12 @@ class Splitter:
             return byte_level
         if self.name == "gpt2":
             return byte_level | {"use_regex": True}
-        split = {"type": "Split", "pattern": {"Regex": PATTERNS.get(self.name, self.name)}, "behavior": "Isolated",
-                 "invert": False}
+        split = {
+            "type": "Split",
+            "pattern": {"Regex": PATTERNS.get(self.name, self.name)},
+            "behavior": "Isolated",
+            "invert": False,
+        }
         return {"type": "Sequence", "pretokenizers": [split, byte_level]}
 
     @classmethod

@@ -31,7 +31,10 @@ def from_tiktoken(encoding: Any) -> BPETokenizer:
     """A tiktoken.Encoding as our tokenizer, with the same ids."""
     ranks = encoding._mergeable_ranks
     return BPETokenizer(
-        merges_from_ranks(ranks), dict(encoding._special_tokens), pattern=encoding._pat_str, vocab=dict(ranks),
+        merges_from_ranks(ranks),
+        dict(encoding._special_tokens),
+        pattern=encoding._pat_str,
+        vocab=dict(ranks),
         ignore_merges=True,
     )
 

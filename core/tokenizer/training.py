@@ -40,9 +40,7 @@ def train_bpe(
         raise TextError(f"The special token {single!r} must be longer than a character.")
     smallest = 256 + len(names)
     if vocab_size < smallest:
-        raise TextError(
-            f"vocab_size must be at least {smallest} (256 bytes and the special tokens), not {vocab_size}."
-        )
+        raise TextError(f"vocab_size must be at least {smallest} (256 bytes and the special tokens), not {vocab_size}.")
     splitter = Splitter(pattern)
     specials = {name: id for id, name in enumerate(names)}
     forbidden = {name.encode("utf-8") for name in names}
@@ -56,8 +54,11 @@ def train_bpe(
     elif engine != "ours":
         raise TextError(f"engine must be 'ours' or 'tokenizers', not {engine!r}.")
     merges, _ = learn_merges(
-        count_chunks(texts, splitter), vocab_size - smallest,
-        min_frequency=min_frequency, forbidden=forbidden, progress=progress,
+        count_chunks(texts, splitter),
+        vocab_size - smallest,
+        min_frequency=min_frequency,
+        forbidden=forbidden,
+        progress=progress,
     )
     return BPETokenizer(merges, specials, pattern=splitter.name)
 
@@ -75,8 +76,11 @@ def _merges_by_tokenizers(
     document = json.loads(model.to_str()) | {"pre_tokenizer": splitter.to_json()}
     model = tokenizers.Tokenizer.from_str(json.dumps(document))
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=names, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        min_frequency=min_frequency, show_progress=False,
+        vocab_size=vocab_size,
+        special_tokens=names,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        min_frequency=min_frequency,
+        show_progress=False,
     )
     model.train_from_iterator((clean_text(text) for text in texts), trainer)
     merges: list[Any] = json.loads(model.to_str())["model"]["merges"]
