@@ -38,7 +38,7 @@ class GenerationConfig:
     early_stopping: bool | Literal["never"] = False  # when a row's search may end; see core.decode.beam
 
     # Sampling
-    temperature: float = 1.0  # 0 is greedy
+    temperature: float = 1.0  # 0 is greedy; else at least 1e-5
     top_k: int = 0  # 0: off; more than the vocabulary is the whole vocabulary
     top_p: float = 1.0  # 1: off
     min_p: float = 0.0  # 0: off, as are the two cutoffs
@@ -117,6 +117,11 @@ class GenerationConfig:
         for name in ("epsilon_cutoff", "eta_cutoff"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"decode.{name} must lie in [0, 1), not {getattr(self, name)}.")
+        if 0 < self.temperature < 1e-5:
+            raise ConfigError(
+                f"decode.temperature must be 0 (greedy) or at least 0.00001, not {self.temperature}: "
+                "logits divided by less overflow."
+            )
         if self.repetition_penalty <= 0:
             raise ConfigError(f"decode.repetition_penalty must be positive, not {self.repetition_penalty}.")
         if any(not word for word in self.bad_words_ids):

@@ -1,0 +1,76 @@
+"""Small random models of our own, and a tokenizer of single bytes, for the tests of decoding."""
+
+import random
+from types import SimpleNamespace
+
+import torch
+
+from core.config import ModelConfig, RunConfig
+from core.model import LanguageModel, build_model
+
+FAMILIES = ("transformer", "gpt", "llama")
+
+
+def tiny(
+    family: str, vocab_size: int = 40, eos_bias: float = 0.0, max_seq_len: int = 48, seed: int = 0
+) -> LanguageModel:
+    """Weights large enough for decided predictions, in double precision: a batch of another shape rounds differently,
+    which is not what is tested here. eos_bias: how much the end token is favoured."""
+    torch.manual_seed(seed)
+    config = ModelConfig(
+        family=family, vocab_size=vocab_size, d_model=16, n_layers=2, n_heads=2, d_ff=32, max_seq_len=max_seq_len,
+        tie_embeddings=False,
+    )  # fmt: skip
+    model = build_model(config).eval().double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(std=0.6)
+    project = model.logits
+
+    def biased(x: torch.Tensor) -> torch.Tensor:
+        logits = project(x)
+        logits[..., model.eos_id] += eos_bias
+        return logits
+
+    model.logits = biased  # type: ignore[method-assign]
+    return model
+
+
+def random_inputs(count: int, vocab_size: int = 40, longest: int = 14, seed: int = 0) -> list[list[int]]:
+    rng = random.Random(seed)
+    return [[rng.randrange(3, vocab_size) for _ in range(rng.randint(1, longest))] for _ in range(count)]
+
+
+class ByteTokenizer:
+    """Ids 0 to 2 are special, then the 256 bytes."""
+
+    def encode(self, text: str) -> SimpleNamespace:
+        return SimpleNamespace(ids=[byte + 3 for byte in text.encode()])
+
+    def decode_bytes(self, ids: list[int], *, skip_special: bool = True) -> bytes:
+        return bytes(token - 3 for token in ids if token > 2)
+
+
+def byte_run(family: str, **kwargs) -> SimpleNamespace:
+    """What decoding needs of a Run."""
+    model = tiny(family, vocab_size=259, **kwargs)
+    return SimpleNamespace(model=model, tokenizer=ByteTokenizer(), config=RunConfig())
+
+
+class ScriptedModel(torch.nn.Module):
+    """A stand-in whose logits are a function of the row's ids: `table(ids) -> list of V numbers`. No cache."""
+
+    is_encoder_decoder = False
+    bos_id, eos_id, pad_id = 1, 2, 0
+    max_seq_len = 64
+    device = torch.device("cpu")
+
+    def __init__(self, table, vocab_size: int) -> None:
+        super().__init__()
+        self.table = table
+        self.config = SimpleNamespace(vocab_size=vocab_size)
+
+    def forward(self, input_ids, memory=None, cache=None, trace=False, logit_positions=None):
+        rows = [self.table(ids[: n + 1]) for ids, n in zip(input_ids.tolist(), logit_positions.tolist(), strict=True)]
+        return SimpleNamespace(logits=torch.tensor(rows, dtype=torch.float32)[:, None])

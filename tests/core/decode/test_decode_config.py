@@ -1,0 +1,66 @@
+"""GenerationConfig: what it takes, and the sentence for what it does not."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from core.config import RunConfig, from_dict
+from core.decode.config import GenerationConfig
+from core.errors import ConfigError
+
+EVERYTHING = dict(
+    strategy="sample", max_new_tokens=7, min_new_tokens=2, num_return_sequences=3, seed=11, num_beams=4,
+    length_penalty=0.6, length_penalty_formula="gnmt", early_stopping="never", temperature=0.7, top_k=40, top_p=0.9,
+    min_p=0.05, typical_p=0.95, epsilon_cutoff=3e-4, eta_cutoff=1e-3, repetition_penalty=1.2, presence_penalty=0.5,
+    frequency_penalty=-0.5, no_repeat_ngram_size=3, bad_words_ids=((5,), (6, 7)), logit_bias={9: -2.5},
+    forced_prefix_ids=(4, 5), stop_ids=(8,), stop_strings=("\n\n", "終"), num_candidates=20,
+)  # fmt: skip
+
+
+def test_everything_survives_json() -> None:
+    config = GenerationConfig(**EVERYTHING)
+    run = RunConfig(decode=config)
+    assert RunConfig.from_json(run.to_json()).decode == config
+    assert from_dict(GenerationConfig, json.loads(json.dumps(EVERYTHING))) == config
+    assert set(EVERYTHING) == set(run.to_dict()["decode"])
+    hash(config)
+
+
+def test_lists_become_tuples_and_whole_numbers_numbers() -> None:
+    config = GenerationConfig(bad_words_ids=[[1, 2]], stop_strings=["x"], temperature=1, logit_bias={3: 1})  # type: ignore[arg-type]
+    assert config.bad_words_ids == ((1, 2),) and config.stop_strings == ("x",)
+    assert type(config.temperature) is float and type(config.logit_bias[3]) is float
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("strategy", "beams"), ("max_new_tokens", 0), ("max_new_tokens", 1.5), ("max_new_tokens", True),
+        ("min_new_tokens", -1), ("min_new_tokens", 101), ("num_beams", 0), ("num_return_sequences", 0),
+        ("num_return_sequences", 2), ("length_penalty_formula", "wu"), ("length_penalty", float("nan")),
+        ("early_stopping", "always"), ("early_stopping", 1), ("temperature", -0.1), ("temperature", 1e-7),
+        ("temperature", "hot"), ("top_k", -1), ("top_k", 2.0), ("top_p", 0), ("top_p", 1.01), ("min_p", -0.1),
+        ("min_p", 2), ("typical_p", 0), ("epsilon_cutoff", 1), ("eta_cutoff", -1), ("repetition_penalty", 0),
+        ("presence_penalty", float("inf")), ("no_repeat_ngram_size", -2), ("bad_words_ids", ((),)),
+        ("bad_words_ids", (3,)), ("bad_words_ids", ((-3,),)), ("logit_bias", [1]), ("logit_bias", {"a": 1}),
+        ("logit_bias", {1: None}), ("forced_prefix_ids", 5), ("forced_prefix_ids", (1.0,)), ("stop_ids", ("a",)),
+        ("stop_strings", "end"), ("stop_strings", ("",)), ("num_candidates", 0), ("seed", None),
+    ],
+)  # fmt: skip
+def test_mistakes_name_the_field(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"decode\.{field}.*\.$"):
+        GenerationConfig(**{field: value})
+
+
+def test_more_results_than_beams() -> None:
+    with pytest.raises(ConfigError, match="num_beams"):
+        GenerationConfig(strategy="beam", num_beams=2, num_return_sequences=3)
+    with pytest.raises(ConfigError, match="greedy"):
+        GenerationConfig(strategy="sample", temperature=0, num_return_sequences=3)
+
+
+def test_importing_settings_does_not_import_torch() -> None:
+    code = "import sys, core.config, core.decode; core.decode.GenerationConfig(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
