@@ -34,7 +34,7 @@ def load_corpus(
     say(0.0, "Reading the data")
     if config.src or config.tgt:
         if kind == "text":
-            raise DataError("Parallel files (data.src, data.tgt) train the transformer family; choose it, or name a text.")
+            raise DataError("Parallel files (data.src, data.tgt) train the transformer family; choose it, or a text.")
         corpus = _from_pairs(_parallel_pairs(config.src, config.tgt), _validation_pairs(config), config, seed)
         corpus.description = f"{Path(config.src).name} and {Path(config.tgt).name}"
     elif config.name.startswith("builtin:"):
