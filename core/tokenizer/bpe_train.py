@@ -3,13 +3,12 @@
 Again and again, the most frequent pair of neighbouring tokens becomes a new token. Scanning all text for each merge
 takes minutes; here counts are kept up to date, and only the places where the merged pair stands are visited.
 
->>> learn_merges({"low": 5, "lower": 2, "newest": 6, "widest": 3}, n_tokens=4)[0]
+>>> learn_merges({"low": 5, "lower": 2, "newest": 6, "widest": 3}, n_tokens=4)
 [(b'e', b's'), (b'es', b't'), (b'l', b'o'), (b'lo', b'w')]
 
 The result equals the `tokenizers` package's BpeTrainer merge by merge. Its rules, which are kept here exactly:
-ties go to the pair with the smaller ids (bytes come first, in GPT-2's order; new tokens follow as they are made); a
-pair that makes a token that exists already ("a"+"bc" after "ab"+"c") adds a merge but no token; counts of overlapping
-pairs ("aa" in "aaa") count each overlap.
+ties go to the pair with the smaller ids (bytes come first, in GPT-2's order; new tokens follow as they are made), and
+of overlapping pairs ("aa" in "aaa") each is counted.
 """
 
 import heapq
@@ -39,29 +38,27 @@ def learn_merges(
     min_frequency: int = 0,
     forbidden: Collection[bytes] = (),
     progress: Callable[[int, int, Merge, int], None] | None = None,
-) -> tuple[list[Merge], list[bytes]]:
-    """Merges in the order of their ranks, and the new tokens in the order of their ids (256 bytes come before them).
+) -> list[Merge]:
+    """Merges in the order of their ranks; each makes one new token.
 
-    n_tokens: how many new tokens at most. min_frequency: rarer pairs are left alone. forbidden: tokens that must not
+    n_tokens: how many at most. min_frequency: rarer pairs are left alone. forbidden: tokens that must not
     arise (special tokens, which typed text must never become). progress(done, n_tokens, merge, count) after each merge.
     """
     # All chunks lie in one array of symbols, linked by `after` and `before`; -1 ends a chunk.
     symbols: list[int] = []
     after: list[int] = []
     before: list[int] = []
-    weight: list[int] = []  # the count of the chunk that a position belongs to ...
-    word: list[int] = []  # ... and that chunk's number
+    weight: list[int] = []  # the count of the chunk that a position belongs to
     id_of_byte = [0] * 256
     for id, byte in enumerate(BYTE_ORDER):
         id_of_byte[byte] = id
-    for number, (chunk, count) in enumerate(chunks.items()):
+    for chunk, count in chunks.items():
         data = chunk.encode("utf-8")
         start, end = len(symbols), len(symbols) + len(data)
         symbols.extend([id_of_byte[b] for b in data])
         after.extend([*range(start + 1, end), -1] if data else [])
         before.extend([-1, *range(start, end - 1)] if data else [])
         weight.extend([count] * len(data))
-        word.extend([number] * len(data))
 
     counts: dict[Pair, int] = {}
     found: dict[Pair, list[int]] = {}  # positions where a pair newly arose
@@ -71,48 +68,38 @@ def learn_merges(
             counts[pair] = counts.get(pair, 0) + weight[i]
             found.setdefault(pair, []).append(i)
 
-    # The queue holds (-count, pair, entry); an entry's count may be out of date and is put right when it surfaces.
-    entries: list[list[int]] = []
-    entries_of: dict[Pair, list[int]] = {}
-    queue: list[tuple[int, Pair, int]] = []
+    # The queue holds (-count, pair); a count may be out of date and is put right when it surfaces. A pair enters once:
+    # both its tokens exist only from the younger one's merge on, and that merge finds all their neighbourhoods.
+    queue: list[tuple[int, Pair]] = []
+    places: dict[Pair, list[int]] = {}
 
     def enqueue() -> None:
         for pair, positions in found.items():
             if counts[pair] > 0:
-                heapq.heappush(queue, (-counts[pair], pair, len(entries)))
-                entries_of.setdefault(pair, []).append(len(entries))
-                entries.append(positions)
+                heapq.heappush(queue, (-counts[pair], pair))
+                places[pair] = positions
         found.clear()
 
     enqueue()
     tokens = [bytes([b]) for b in BYTE_ORDER]
-    id_of = {token: id for id, token in enumerate(tokens)}
-    merges: dict[Merge, None] = {}
-    while len(tokens) < 256 + n_tokens and queue:
-        negative, pair, entry = heapq.heappop(queue)
+    merges: list[Merge] = []
+    while len(merges) < n_tokens and queue:
+        negative, pair = heapq.heappop(queue)
         count = counts[pair]
         if count != -negative:
-            heapq.heappush(queue, (-count, pair, entry))
+            heapq.heappush(queue, (-count, pair))
             continue
         if count < max(1, min_frequency):
             break
         left, right = pair
-        token = tokens[left] + tokens[right]
-        if token in forbidden:
-            continue
-        if token not in id_of:
-            id_of[token] = len(tokens)
-            tokens.append(token)
-        new = id_of[token]
         merge = (tokens[left], tokens[right])
-        merges.pop(merge, None)  # learned twice: the later rank holds
-        merges[merge] = None
+        if merge[0] + merge[1] in forbidden:
+            continue
+        new = len(tokens)
+        tokens.append(merge[0] + merge[1])
+        merges.append(merge)
 
-        positions = entries[entry]
-        if len(entries_of[pair]) > 1:  # found in several steps: an entry stands for its chunks, with all places in them
-            words = {word[p] for p in positions}
-            positions = [p for e in entries_of[pair] for p in entries[e] if word[p] in words]
-        for i in sorted(positions):
+        for i in sorted(places.pop(pair)):
             j = after[i]
             if symbols[i] != left or j < 0 or symbols[j] != right:
                 continue  # merged otherwise meanwhile
@@ -133,5 +120,5 @@ def learn_merges(
             symbols[i], symbols[j], after[i] = new, -1, following
         enqueue()
         if progress is not None:
-            progress(len(tokens) - 256, n_tokens, merge, count)
-    return list(merges), tokens[256:]
+            progress(len(merges), n_tokens, merge, count)
+    return merges

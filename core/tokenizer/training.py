@@ -53,7 +53,7 @@ def train_bpe(
         # A special token's name arose from ordinary text. Typed text must never become it: ours leaves that merge out.
     elif engine != "ours":
         raise TextError(f"engine must be 'ours' or 'tokenizers', not {engine!r}.")
-    merges, _ = learn_merges(
+    merges = learn_merges(
         count_chunks(texts, splitter),
         vocab_size - smallest,
         min_frequency=min_frequency,

@@ -1,0 +1,90 @@
+"""Finding tokenizers by name and path."""
+
+import json
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from core.errors import RunError
+from core.tokenizer import BPETokenizer, load_tokenizer
+
+
+def test_gpt2_files(make_tokenizer, nasty_texts, tmp_path):
+    trained = make_tokenizer("gpt2")
+    model = json.loads(trained.to_json())["model"]
+    vocab = {t: i - 3 for t, i in model["vocab"].items() if i >= 3}
+    vocab["<|endoftext|>"] = len(vocab)
+    merges = "".join(f"{a} {b}\n" for a, b in model["merges"])
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
+    ours = load_tokenizer(tmp_path)
+    assert isinstance(ours, BPETokenizer)
+    assert ours.bos_id == ours.eos_id == len(vocab) - 1 and ours.pad_id is None
+    theirs = Tokenizer(models.BPE.from_file(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt")))
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for text in nasty_texts[:500]:
+        if text.isascii():
+            assert ours.encode(text).ids == theirs.encode(text).ids
+    assert ours.encode("<|endoftext|>", parse_special=True).ids == [ours.eos_id]
+
+
+def test_merges_written_as_strings_are_read(make_tokenizer, tmp_path):
+    trained = make_tokenizer("gpt2")
+    document = json.loads(trained.to_json())
+    document["model"]["merges"] = [" ".join(pair) for pair in document["model"]["merges"]]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
+    assert load_tokenizer(str(tmp_path / "tokenizer.json")).to_json() == trained.to_json()
+
+
+def test_runs_by_name(make_tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path))
+    (tmp_path / "my-run").mkdir()
+    make_tokenizer("gpt2").save(tmp_path / "my-run")
+    assert load_tokenizer("my-run").vocab_size == 1500
+    for name in ("../my-run/x", "no-such-run", "", ".", "my-run/../../etc", "\0"):
+        with pytest.raises(RunError, match="tokenizer"):
+            load_tokenizer(name)
+
+
+def test_a_tiktoken_encoding_without_network_is_a_sentence(monkeypatch):
+    def refuse(name):
+        raise OSError("no network")
+
+    monkeypatch.setattr("tiktoken.get_encoding", refuse)
+    with pytest.raises(RunError, match="needs a download"):
+        load_tokenizer("cl100k_base")
+
+
+def test_a_tiktoken_encoding_by_name(make_tokenizer, monkeypatch):
+    import tiktoken
+
+    from core.tokenizer.split import PATTERNS
+
+    ranks = {token: id - 3 for token, id in make_tokenizer("gpt4").vocab.items()}
+    encoding = tiktoken.Encoding(
+        "small", pat_str=PATTERNS["gpt4"], mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 5000}
+    )
+    monkeypatch.setattr("tiktoken.get_encoding", lambda name: encoding)
+    loaded = load_tokenizer("cl100k_base")
+    assert loaded.encode("import this").ids == encoding.encode("import this")
+    assert loaded.eos_id == 5000 and loaded.vocab_size == 5001
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [b"", b"not json", b"[]", b"{}", b'{"model": 3}', b'{"model": {"type": "BPE", "vocab": 5}}', b"\xff\xfe\x00"],
+)
+def test_broken_files_are_sentences(tmp_path, contents):
+    (tmp_path / "tokenizer.json").write_bytes(contents)
+    with pytest.raises(RunError) as caught:
+        load_tokenizer(tmp_path)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_a_directory_without_a_tokenizer_is_a_sentence(tmp_path):
+    with pytest.raises(RunError, match="has no tokenizer.json"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "vocab.json").write_text("[1]")
+    (tmp_path / "merges.txt").write_text("a b")
+    with pytest.raises(RunError, match=r"vocab.json or merges.txt"):
+        load_tokenizer(tmp_path)
