@@ -7,8 +7,12 @@
 
 Patterns: "gpt2" (Radford et al. 2019), "gpt4" (cl100k_base of tiktoken; Llama 3 uses it too), "none" (a text is one
 chunk: then a whole Japanese sentence, or a whole line of English, can become one token) or any regular expression.
+
+What is a letter or a digit is up to the Unicode version of the package `regex`; characters that are newer than the one
+of the `tokenizers` package (16.0 in its version 0.23) may be cut differently there.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +28,19 @@ PATTERNS = {
     ),
 }
 TIME_LIMIT = 5.0  # seconds that a regular expression of a user's own may take on one text
+
+# What is read differently by the `tokenizers` package (Oniguruma, in Ruby's syntax): anchors, which there mean lines,
+# flags other than i, intersections and POSIX classes in brackets, escapes that only one side knows.
+_NOT_PORTABLE = re.compile(r"\^|\$|\\[a-zA-Z]|\(\?[a-zA-Z-]+|\(\?#|\(\?P|&&|--|~~|\|\||\[\[?:")
+_PORTABLE_ESCAPES = frozenset("\\" + c for c in "pPsSdDwWrntbB") | {"(?i"}
+
+
+def unportable_part(pattern: str) -> str | None:
+    """The first part of a regular expression that a tokenizer.json could not carry with the same meaning."""
+    if pattern in ("none", *PATTERNS, *PATTERNS.values()):
+        return None
+    bare = re.sub(r"\\[^a-zA-Z0-9]", "", pattern).replace("[^", "[")  # escaped signs and negated sets are safe
+    return next((m.group() for m in _NOT_PORTABLE.finditer(bare) if m.group() not in _PORTABLE_ESCAPES), None)
 
 
 class Splitter:
@@ -92,4 +109,9 @@ class Splitter:
         split, byte_level = parts
         pattern = split.get("pattern", {}).get("Regex")
         fits = split.get("type") == "Split" and split.get("behavior") == "Isolated" and not split.get("invert")
-        return cls(pattern) if fits and pattern and not byte_level.get("use_regex", True) else None
+        if not fits or not pattern or byte_level.get("use_regex", True) or unportable_part(pattern):
+            return None
+        try:
+            return cls(pattern)
+        except TextError:  # valid there, but not here
+            return None

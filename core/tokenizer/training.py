@@ -15,7 +15,7 @@ from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.bpe_train import Merge, count_chunks, learn_merges
 from core.tokenizer.byte_map import from_visible
 from core.tokenizer.char import CharTokenizer
-from core.tokenizer.split import Splitter
+from core.tokenizer.split import Splitter, unportable_part
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>")
 
@@ -42,6 +42,8 @@ def train_bpe(
     if vocab_size < smallest:
         raise TextError(f"vocab_size must be at least {smallest} (256 bytes and the special tokens), not {vocab_size}.")
     splitter = Splitter(pattern)
+    if part := unportable_part(pattern):
+        raise TextError(f"The splitting pattern has {part!r}, which tokenizer.json cannot carry; write it without.")
     specials = {name: id for id, name in enumerate(names)}
     forbidden = {name.encode("utf-8") for name in names}
     if engine == "tokenizers":

@@ -105,6 +105,7 @@ def test_own_regular_expression():
     [
         ({"vocab_size": 258}, "at least 259"),
         ({"vocab_size": 300, "pattern": "("}, "not a valid regular expression"),
+        ({"vocab_size": 300, "pattern": "^a|b"}, "tokenizer.json cannot carry"),
         ({"vocab_size": 300, "special_tokens": ["a"]}, "longer than a character"),
         ({"vocab_size": 300, "engine": "other"}, "engine must be"),
     ],

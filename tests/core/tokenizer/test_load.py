@@ -6,7 +6,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from core.errors import RunError
-from core.tokenizer import BPETokenizer, load_tokenizer
+from core.tokenizer import BPETokenizer, HubTokenizer, load_tokenizer, train_bpe
+from core.tokenizer.base import clean_text
 
 
 def test_gpt2_files(make_tokenizer, nasty_texts, tmp_path):
@@ -88,3 +89,38 @@ def test_a_directory_without_a_tokenizer_is_a_sentence(tmp_path):
     (tmp_path / "merges.txt").write_text("a b")
     with pytest.raises(RunError, match=r"vocab.json or merges.txt"):
         load_tokenizer(tmp_path)
+
+
+OWN_PATTERNS = [
+    r"\d+|[a-z]+",
+    r"\p{Lu}?\p{Ll}+|\p{Han}+|\p{Hiragana}+|\p{Katakana}+",
+    r"(?i:[^\r\n\p{L}\p{N}]?\p{L}+)|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",  # Qwen 2's, nearly
+    r"\w+|\W",
+    r"[^\s]+\s?",
+    r" ?\p{L}++|\s++",
+]
+
+
+@pytest.mark.parametrize("pattern", OWN_PATTERNS)
+def test_own_patterns_mean_the_same_to_the_package(pattern, nasty_texts, tmp_path):
+    trained = train_bpe(["The quick brown fox, 1234 日本語の文。 don't"] * 3, 330, pattern=pattern)
+    trained.save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    assert isinstance(loaded, BPETokenizer)
+    theirs = trained.fast()
+    for text in map(clean_text, nasty_texts[:1000]):
+        assert loaded.encode(text).ids == theirs.encode(text, add_special_tokens=False).ids, repr(text)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^a+", r"a$", r"\h+", r"(?m:.+)", r"[[:alpha:]]+", r"[a-z&&[^b]]", r"a\zb", r"(a|\Gb)"]
+)
+def test_patterns_that_would_mean_something_else_are_left_to_the_package(pattern, make_tokenizer, tmp_path):
+    document = json.loads(make_tokenizer("gpt4").to_json())
+    document["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = pattern
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    loaded = load_tokenizer(tmp_path)
+    assert isinstance(loaded, HubTokenizer)
+    theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for text in ["ab\nab\n", "a b\tc", "xaab"]:
+        assert loaded.encode(text).ids == theirs.encode(text).ids
