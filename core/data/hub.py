@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.data.readers import SUFFIXES
 from core.errors import DataError
 
 _PROBE_SECONDS = 5.0
@@ -34,7 +35,9 @@ def load_rows(
     is_directory = directory.is_dir()
     if streaming and not max_examples:
         raise DataError(f"{name} is read as it arrives (data.streaming): set data.max_examples to say how many rows.")
-    if not is_directory:
+    if is_directory:
+        _check_directory(directory)
+    else:
         _check_name(name)
         if progress:
             progress(0.0, f"Asking the Hugging Face hub for {name}")
@@ -65,6 +68,15 @@ def load_rows(
     if not rows:
         raise DataError(f"The split {split!r} of {name} has no rows.")
     return rows
+
+
+def _check_directory(directory: Path) -> None:
+    """A directory of data has some near its top; anything else (a home directory!) would be searched for long."""
+    for pattern in ("*", "*/*"):
+        for path in itertools.islice(directory.glob(pattern), 10_000):
+            if path.suffix.lower() in (*SUFFIXES, ".arrow", ".gz", ".zst"):
+                return
+    raise DataError(f"{directory} holds no data files; it needs some of {', '.join(SUFFIXES)}, or name a file.")
 
 
 def _check_name(name: str) -> None:

@@ -2,7 +2,7 @@
 
 A token is (surface, key). Tokens of the two languages with the same key are translations of each other; "" is a word
 without a counterpart (articles, の, を ...). Keys look like "0o.n" (clause 0, object, noun). An auxiliary ("did") with
-no morpheme of its own falls back on the verb: `finish` resolves ".m" (can, want) → ".n" (negation) → ".a" (auxiliary) → ".v" (verb).
+no morpheme of its own falls back on the verb: ".m" (can, want) → ".n" (negation) → ".a" (auxiliary) → ".v" (verb).
 """
 
 import random

@@ -38,7 +38,8 @@ _LASTING = [verb for verb in _COMMON if "p" in verb.flags]
 _WILLED = [verb for (en, _), verb in VERBS.items() if en not in _SPECIAL | _MISHAPS | {"see"}]
 _CREATES = {"take", "draw", "make", "write", "catch"}  # what they make is not yet "this" or "his"
 _TWOFOLD = {"take", "play"}  # "What did he take?" A photo or a bus: two Japanese verbs
-_EVERYDAY = {"get up", "return", "arrive", "wait", "rest", "come", "open", "close"}  # nobody asks whether one ever did
+_EVERYDAY = {"get up", "return", "arrive", "wait", "rest", "sleep", "walk", "come", "open", "close"}
+# nobody asks whether one has ever done these
 _ANIMAL_VERBS = [verb for verb in _COMMON if "a" in verb.flags]
 _GIFTS = {
     "give": [n for n in lex.NOUNS.values() if "bought" in n.classes and n.adjectives and n.en not in ("piano", "bus")],
@@ -285,9 +286,12 @@ def existence(draw: Draw) -> Sentence:
     """There are three cats in the park. · Is there a bank near the station? · The book is on the desk."""
     roll, past, asked = draw.random(), draw.chance(0.25), draw.chance(0.2)
     place_en, place_ja = _location(draw)
+    on_furniture = place_en[0][0] == "under" or place_en[0][0] == "on" and place_en[2][0] != "beach"
     alive = draw.chance(0.5)
     if roll < 0.35:  # where it is
         subject = person(draw, "0s") if alive else thing(draw, "0s", draw.pick(_SMALL), definite=True)
+        if alive and on_furniture:
+            return None
         be_word, negative = be(past, subject.agreement), draw.chance(0.25)
         ja = [*topic(subject), *place_ja, *_exists(alive, past, negative and not asked)]
         if asked and subject.pronoun not in ("I", "we"):
@@ -304,7 +308,7 @@ def existence(draw: Draw) -> Sentence:
             subject = person(draw, "0s", others=True) if alive else thing(draw, "0s", draw.pick(_SMALL), definite=True)
         where: Tokens = [("where", "0q"), (be(False, subject.agreement), "0.a"), *subject.en]
         return question(where, [*topic(subject), ("どこ", "0q"), ("に", ""), *_exists(alive, False, False)])
-    if alive and draw.chance(0.4):
+    if alive and not on_furniture and draw.chance(0.4):
         en_one, en_many, ja_one, _, _ = draw.pick(lex.ROLES)
         counter = "人"
     else:
