@@ -15,12 +15,12 @@ a sentence nor a paraphrase of it ("do not" for "don't") occurs in two of them.
 import itertools
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from core.data import complex_sentences as c
 from core.data import sentences as s
 from core.data.corpus import Corpus, Pair
-from core.data.phrases import Draw, Example, Tokens, english_text, finish, japanese_text
+from core.data.phrases import Draw, Example, Tokens, align, english_text, finish, japanese_text
 
 __all__ = ["Example", "Split", "enja_corpus", "generate", "generate_pairs", "held_out", "split_of"]
 
@@ -61,13 +61,12 @@ def split_of(japanese: str) -> Split:
 
 def generate(n: int, seed: int = 0, split: Split | None = "train") -> list[Example]:
     """`n` distinct examples of a split (None: of all), the same for the same seed on every machine."""
-    drawn = (tokens for part, tokens in _stream(Draw(f"enja-{seed}")) if split is None or part == split)
-    return [finish(*tokens) for tokens in itertools.islice(drawn, n)]
+    return [finish(*drawn.tokens) for drawn in _draw(n, seed, split)]
 
 
 def generate_pairs(n: int, seed: int = 0, split: Split | None = "train") -> list[Pair]:
-    """As `generate`, as pairs; the alignment counts words and morphemes as `Example` does."""
-    return [_pair(example) for example in generate(n, seed, split)]
+    """The same as `generate`, as pairs; their alignment counts words and morphemes as `Example` does."""
+    return [_pair(drawn) for drawn in _draw(n, seed, split)]
 
 
 def enja_corpus(max_examples: int = 0, seed: int = 0) -> Corpus:
@@ -77,8 +76,8 @@ def enja_corpus(max_examples: int = 0, seed: int = 0) -> Corpus:
     return Corpus(
         "pairs",
         generate_pairs(max_examples or DEFAULT_TRAIN, seed),
-        [_pair(example) for example in val],
-        [_pair(example) for example in test],
+        [Pair(example.src, example.tgt, example.alignment) for example in val],
+        [Pair(example.src, example.tgt, example.alignment) for example in test],
         description="Built-in English-Japanese grammar",
         src_language="en",
         tgt_language="ja",
@@ -87,20 +86,32 @@ def enja_corpus(max_examples: int = 0, seed: int = 0) -> Corpus:
 
 def held_out(n: int) -> tuple[list[Example], list[Example]]:
     """The first `n` examples of val and of test: fixed, whatever the training seed."""
-    found: dict[str, list[Example]] = {"val": [], "test": [], "train": []}
-    for part, tokens in _stream(Draw("enja-held-out")):
-        if part != "train" and len(found[part]) < n:
-            found[part].append(finish(*tokens))
+    found: dict[str, list[Example]] = {"val": [], "test": []}
+    for drawn in _stream(Draw("enja-held-out")):
+        if drawn.split != "train" and len(found[drawn.split]) < n:
+            found[drawn.split].append(finish(*drawn.tokens))
         elif min(len(found["val"]), len(found["test"])) >= n:
             break
     return found["val"], found["test"]
 
 
-def _pair(example: Example) -> Pair:
-    return Pair(example.src, example.tgt, example.alignment)
+class _Drawn(NamedTuple):
+    split: Split
+    english: str
+    japanese: str
+    tokens: tuple[Tokens, Tokens]
 
 
-def _stream(draw: Draw) -> Iterator[tuple[Split, tuple[Tokens, Tokens]]]:
+def _pair(drawn: _Drawn) -> Pair:
+    return Pair(drawn.english, drawn.japanese, align(*drawn.tokens))
+
+
+def _draw(n: int, seed: int, split: Split | None) -> Iterator[_Drawn]:
+    fitting = (drawn for drawn in _stream(Draw(f"enja-{seed}")) if split is None or drawn.split == split)
+    return itertools.islice(fitting, n)
+
+
+def _stream(draw: Draw) -> Iterator[_Drawn]:
     """Distinct sentences without end, of all shapes in the proportions of _WEIGHTS, each with its split."""
     seen: set[str] = set()
     while True:
@@ -111,4 +122,5 @@ def _stream(draw: Draw) -> Iterator[tuple[Split, tuple[Tokens, Tokens]]]:
         english = english_text(sentence[0])
         if english not in seen:
             seen.add(english)
-            yield split_of(japanese_text(sentence[1])), sentence
+            japanese = japanese_text(sentence[1])
+            yield _Drawn(split_of(japanese), english, japanese, sentence)

@@ -399,26 +399,6 @@ def _resolve(key: str, others: dict[str, list[int]]) -> str:
 
 def finish(en: Tokens, ja: Tokens) -> Example:
     """Put both sentences on paper: a capital, spaces, character spans, and the alignment that the keys say."""
-    en_at: dict[str, list[int]] = {}
-    ja_at: dict[str, list[int]] = {}
-    for i, (_, key) in enumerate(en):
-        if key in en_at:
-            en_at[key].append(i)
-        elif key:
-            en_at[key] = [i]
-    for j, (_, key) in enumerate(ja):
-        if key in ja_at:
-            ja_at[key].append(j)
-        elif key:
-            ja_at[key] = [j]
-    links = []
-    for key, at in en_at.items():
-        others = ja_at.get(key if key in ja_at else _resolve(key, ja_at), [])
-        links += [(i, j) for i in at for j in others]
-    for key, at in ja_at.items():
-        if key not in en_at:
-            links += [(i, j) for i in en_at.get(_resolve(key, en_at), []) for j in at]
-    links.sort()
     position, src_spans = -1, []  # -1: no space before the first word
     for word, _ in en:
         start = position + (word not in MARKS)
@@ -427,7 +407,32 @@ def finish(en: Tokens, ja: Tokens) -> Example:
     position, tgt_spans = 0, []
     for morpheme, _ in ja:
         tgt_spans.append((position, position := position + len(morpheme)))
-    return Example(english_text(en), japanese_text(ja), tuple(src_spans), tuple(tgt_spans), tuple(links))
+    return Example(english_text(en), japanese_text(ja), tuple(src_spans), tuple(tgt_spans), align(en, ja))
+
+
+def align(en: Tokens, ja: Tokens) -> tuple[tuple[int, int], ...]:
+    """(English word, Japanese morpheme) index pairs: equal keys, or a key that falls back on one of the other side."""
+    en_at, ja_at = _positions(en), _positions(ja)
+    links = []
+    for key, at in en_at.items():
+        others = ja_at.get(key if key in ja_at else _resolve(key, ja_at))
+        if others:
+            links += [(i, j) for i in at for j in others]
+    for key, at in ja_at.items():
+        if key not in en_at:
+            links += [(i, j) for i in en_at.get(_resolve(key, en_at), []) for j in at]
+    links.sort()
+    return tuple(links)
+
+
+def _positions(tokens: Tokens) -> dict[str, list[int]]:
+    at: dict[str, list[int]] = {}
+    for i, (_, key) in enumerate(tokens):
+        if key in at:
+            at[key].append(i)
+        elif key:
+            at[key] = [i]
+    return at
 
 
 def english_text(en: Tokens) -> str:
