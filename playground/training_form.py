@@ -1,0 +1,179 @@
+"""The Training tab's form as a configuration, and the files that are given to it.
+
+What people type or upload is checked here, before a run is made: a run that cannot work is not started.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from core.config import DataConfig, ModelConfig, RunConfig
+from core.data.readers import SUFFIXES, decode
+from core.data.sources import load_corpus
+from core.errors import ConfigError, DataError
+from core.files import write_atomic
+from core.presets import preset
+from core.run import default_runs_dir
+
+MAX_UPLOAD = 50_000_000  # bytes
+MAX_STEPS = 1_000_000
+TEXT_SUFFIXES = (".txt", ".md", ".text")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+SIZES: dict[str, tuple[int, int]] = {"small": (128, 2), "medium": (256, 4), "large": (512, 6)}  # d_model, n_layers
+
+DataKind = Literal["builtin", "upload", "hub"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the Training tab's fields hold."""
+
+    preset: str = "demo"
+    size: str = "preset"  # preset, own, or a key of SIZES
+    d_model: float | None = None  # own
+    n_layers: float | None = None
+    data: str = "builtin"
+    upload: str | None = None  # the uploaded file, where Gradio put it
+    upload_tgt: str | None = None  # the translations, when the two sides are two files
+    hub_name: str = ""
+    hub_configuration: str = ""
+    text_column: str = "text"
+    src_column: str = "src"
+    tgt_column: str = "tgt"
+    steps: float | None = None
+    learning_rate: float | None = None
+    seed: float | None = 0
+
+
+def is_pairs(preset_name: str) -> bool:
+    return preset(preset_name).model.family == "transformer"
+
+
+def usual_data(preset_name: str) -> DataKind:
+    """Where a preset's data comes from when nothing is chosen."""
+    return "hub" if "/" in preset(preset_name).data.name else "builtin"
+
+
+def configuration(form: Form, keep: bool = True) -> RunConfig:
+    """The run that the form describes. UserError saying which field to mend.
+
+    keep: take uploaded files into the runs directory (else they are not looked at: for a look at the sizes).
+    """
+    config = preset(form.preset)
+    config = replace(config, data=data_config(config, form, keep), seed=_whole(form.seed or 0, "The seed", 0, 2**31))
+    assignments = model_assignments(config.model, form)
+    steps = _whole(config.train.max_steps if form.steps is None else form.steps, "Steps", 1, MAX_STEPS)
+    often = max(1, steps // 6)  # even a short run shows how it goes
+    assignments += [
+        f"train.max_steps={steps}",
+        f"train.val_every={min(config.train.val_every, often)}",
+        f"train.checkpoint_every={min(config.train.checkpoint_every, often)}",
+        f"train.sample_every={min(config.train.sample_every, often)}",
+        f"train.log_every={min(config.train.log_every, max(1, steps // 60))}",
+        f"optim.warmup_steps={min(config.optim.warmup_steps, max(1, steps // 5))}",
+    ]
+    if form.learning_rate is not None:
+        if not 0 < form.learning_rate <= 10:
+            raise ConfigError("The learning rate must lie between 0 and 10; 0.001 is a usual one.")
+        assignments.append(f"optim.learning_rate={form.learning_rate!r}")
+    return config.with_overrides(assignments)
+
+
+def model_assignments(model: ModelConfig, form: Form) -> list[str]:
+    if form.size == "preset":
+        return []
+    if form.size in SIZES:
+        d_model, n_layers = SIZES[form.size]
+    else:
+        d_model = _whole(form.d_model, "The width (d_model)", 16, 2_048)
+        n_layers = _whole(form.n_layers, "The number of layers", 1, 48)
+    # Heads of 32 to 64 where the width allows it; rotary positions need an even head size.
+    heads = next(
+        (n for n in (16, 8, 4, 2, 1) if d_model % n == 0 and d_model // n >= 32 and (d_model // n) % 2 == 0), 1
+    )
+    if (d_model // heads) % 2:
+        raise ConfigError(f"The width (d_model) must be even, not {d_model}.")
+    groups = [f"model.n_kv_heads={max(1, heads // 4)}"] if model.family == "llama" else []
+    return [f"model.d_model={d_model}", f"model.n_layers={n_layers}", f"model.n_heads={heads}", *groups]
+
+
+def data_config(config: RunConfig, form: Form, keep: bool) -> DataConfig:
+    """The data that is asked for, checked as far as that is quick."""
+    pairs = config.model.family == "transformer"
+    # Of the preset only the languages hold for other data.
+    plain = DataConfig(
+        src_language=config.data.src_language,
+        tgt_language=config.data.tgt_language,
+        text_column=form.text_column.strip() or "text",
+        src_column=form.src_column.strip() or "src",
+        tgt_column=form.tgt_column.strip() or "tgt",
+        val_fraction=config.data.val_fraction,
+    )
+    if form.data == "builtin":
+        return replace(plain, name="builtin:enja" if pairs else "builtin:pydocs")
+    if form.data == "hub":
+        name = form.hub_name.strip()
+        if not HUB_NAME.fullmatch(name) or Path(name).exists():
+            raise DataError(f"{name[:80]!r} is not the name of a Hugging Face dataset; write it as org/name.")
+        same = name == config.data.name
+        return replace(
+            config.data if same else plain,
+            name=name,
+            configuration=form.hub_configuration.strip() or (config.data.configuration if same else ""),
+            text_column=plain.text_column,
+            src_column=plain.src_column,
+            tgt_column=plain.tgt_column,
+            max_examples=config.data.max_examples,
+            streaming=config.data.streaming,
+        )
+    if not keep:
+        return plain
+    if not form.upload:
+        raise DataError("Choose a file to upload first, or another kind of data.")
+    if pairs and form.upload_tgt:
+        found = replace(plain, src=str(keep_upload(form.upload)), tgt=str(keep_upload(form.upload_tgt)))
+    else:
+        found = replace(plain, name=str(keep_upload(form.upload)))
+    load_corpus(found, "pairs" if pairs else "text")  # a column that is not there, an empty file: said now
+    return found
+
+
+def keep_upload(path: str) -> Path:
+    """Copy an uploaded file to where the run finds it again. DataError if it is too large or not what can be read.
+
+    The same file is kept once. Its name is only for people: nothing in it can point to another folder.
+    """
+    source = Path(path)
+    name = re.sub(r"[^\w.-]", "_", source.name).lstrip(".")[-80:] or "upload.txt"
+    suffix = Path(name).suffix.lower()
+    if suffix not in (*SUFFIXES, *TEXT_SUFFIXES):
+        raise DataError(f"{name} is of a kind that cannot be read; upload a file ending in {', '.join(SUFFIXES)}.")
+    try:
+        size = source.stat().st_size
+        if size > MAX_UPLOAD:
+            raise DataError(
+                f"{name} has {size / 1e6:,.0f} MB; the page takes files of up to {MAX_UPLOAD / 1e6:.0f} MB. "
+                "Train larger ones with `llm-scratch train --data FILE`."
+            )
+        data = source.read_bytes()
+    except OSError as error:
+        raise DataError(f"{name} could not be read ({error.strerror}); upload it again.") from None
+    if suffix != ".parquet":
+        decode(data, name)
+    # Relative to nothing: the training process may run elsewhere.
+    folder = (default_runs_dir() / ".uploads" / hashlib.sha256(data).hexdigest()[:16]).resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{name} cannot be kept in {folder.parent} ({error.strerror}).") from None
+    if not (folder / name).exists():
+        write_atomic(folder / name, lambda file: file.write(data))
+    return folder / name
+
+
+def _whole(value: float | None, what: str, least: int, most: int) -> int:
+    if value is None or value != value or int(value) != value or not least <= value <= most:
+        raise ConfigError(f"{what} must be a whole number from {least:,} to {most:,}.")
+    return int(value)
