@@ -1,0 +1,1 @@
+"""What is inside a model, measured. Pure functions and small results; nothing here draws."""

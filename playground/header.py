@@ -1,0 +1,195 @@
+"""The header: which model, and the one text that all tabs share.
+
+Typing settles after a pause, with Enter or when the field is left; choosing a model settles at once. Whatever settles
+is put into `Header.settled`, so that tabs hear of it once: `gr.on(header.changes, fn, [header.model, header.text], …)`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from core.errors import UserError
+from core.run import Run
+from playground import models
+from playground.views.facts import facts
+from playground.views.notice import notice
+
+MAX_CHARACTERS = 1_000_000
+NO_MODEL = (
+    "There is no trained model yet: start a training run in the Training tab, or run `llm-scratch train demo "
+    "--run-name first`, then choose it here."
+)
+
+
+@dataclass
+class Header:
+    """Components of the header. `settled` holds (model, text) as the tabs are to show them."""
+
+    model: gr.Dropdown
+    text: gr.Textbox
+    examples: gr.Dropdown
+    facts: gr.HTML
+    card: gr.Markdown
+    message: gr.HTML
+    settled: gr.State
+
+    @property
+    def changes(self) -> list[Any]:
+        """Triggers: the model or the text has changed, and is worth computing on."""
+        return [self.settled.change]
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The model's name and the text: what tabs take as inputs."""
+        return [self.model, self.text]
+
+
+def build_header() -> Header:
+    """The header with the default model and its default text."""
+    name, text = models.opening_work()
+    run, problem = _open(name)
+    with gr.Column(elem_id="header"):
+        gr.HTML(TITLE, elem_id="masthead", js_on_load=None)
+        with gr.Row(elem_id="header-row"):
+            with gr.Column(scale=2, min_width=240):
+                model = gr.Dropdown(
+                    models.model_choices(),
+                    value=name,
+                    label="Model",
+                    allow_custom_value=True,
+                    elem_id="model",
+                )
+                examples = gr.Dropdown(_example_choices(run), value=None, label="Examples", elem_id="examples")
+            text_box = gr.Textbox(
+                text,
+                label="Text",
+                lines=1,
+                max_lines=6,
+                scale=5,
+                min_width=260,
+                placeholder="Type a text; every tab follows it",
+                elem_id="text",
+            )
+        message = gr.HTML(notice(problem), elem_id="message", js_on_load=None)
+        shown_facts = gr.HTML(_facts(run), elem_id="facts", js_on_load=None)
+        with gr.Accordion("Model card", open=False, elem_id="card"):
+            card = gr.Markdown(_card(run))
+        settled = gr.State((name or "", text))
+    return Header(model, text_box, examples, shown_facts, card, message, settled)
+
+
+def wire_header(header: Header, demo: gr.Blocks) -> None:
+    """Bind the header's own events."""
+    gr.on(
+        [header.model.change],
+        choose_model,
+        [header.model, header.text, header.settled],
+        [header.text, header.examples, header.facts, header.card, header.message, header.settled],
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+    gr.on(
+        [header.text.submit, header.text.blur],
+        settle_text,
+        [header.model, header.text, header.settled],
+        [header.message, header.settled],
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+    header.examples.input(
+        use_example,
+        [header.examples, header.model, header.settled],
+        [header.text, header.message, header.settled],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    demo.load(refresh_models, None, header.model, api_visibility="private", show_progress="hidden")
+
+
+def choose_model(name: str | None, text: str, settled: tuple[str, str]) -> tuple[Any, ...]:
+    """Show another model. An example of another family gives way to one of this; a text of one's own stays."""
+    run, problem = _open(name)
+    if run is None:
+        return gr.skip(), gr.skip(), "", "", notice(problem), gr.skip()
+    if models.is_example(text) and text not in models.examples(run):
+        text = models.default_text(run)
+    problem = text_problem(text)
+    now = settled if problem else (name, text)
+    choices = gr.Dropdown(choices=_example_choices(run), value=None)
+    return text, choices, _facts(run), _card(run), notice(problem), now
+
+
+def settle_text(name: str | None, text: str, settled: tuple[str, str]) -> tuple[str, Any]:
+    """Take a typed text over, if the model can be opened."""
+    run, problem = _open(name)
+    problem = problem or text_problem(text)
+    return notice(problem), (settled if problem else (name, text))
+
+
+def use_example(text: str | None, name: str | None, settled: tuple[str, str]) -> tuple[Any, str, Any]:
+    """Put an example into the text field."""
+    if not text:
+        return gr.skip(), gr.skip(), gr.skip()
+    message, settled = settle_text(name, text, settled)
+    return text, message, settled
+
+
+def refresh_models() -> Any:
+    """The model picker with the runs that exist now; what is chosen stays."""
+    return gr.Dropdown(choices=models.model_choices())
+
+
+def text_problem(text: str) -> str:
+    """The sentence for a text that is too much for one page; empty if it is not."""
+    if len(text) > MAX_CHARACTERS:
+        return (
+            f"The text has {len(text):,} characters; the page takes up to {MAX_CHARACTERS:,}. "
+            "Shorten it, or use the command line."
+        )
+    return ""
+
+
+def _open(name: str | None) -> tuple[Run | None, str]:
+    """The run, or the sentence why not."""
+    if not name:
+        return None, "Choose a model." if models.model_choices() else NO_MODEL
+    try:
+        return models.get_run(name), ""
+    except UserError as error:
+        return None, str(error)
+
+
+def _facts(run: Run | None) -> str:
+    return facts(run.config, models.num_parameters(run.config.model), run.scores) if run else ""
+
+
+def _card(run: Run | None) -> str:
+    if run is None:
+        return ""
+    return safe_card(run.card) or "This run has no model card."
+
+
+def safe_card(markdown: str) -> str:
+    """A model card without images: the page asks no other machine for anything."""
+    import re
+
+    without = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+    return re.sub(r"<\s*(img|video|audio|source|iframe|link|object|embed|picture|style|svg)\b[^>]*>", "", without, flags=re.I)
+
+
+def _example_choices(run: Run | None) -> list[tuple[str, str]]:
+    return [(text.replace("\n", " ⏎ "), text) for text in (models.examples(run) if run else [])]
+
+
+TITLE = """
+<div class="masthead">
+  <h1>LLM from scratch</h1>
+  <p class="journey" aria-label="text, tokens, attention, logits, next token">
+    text <i>→</i> tokens <i>→</i> attention <i>→</i> logits <i>→</i> next token</p>
+  <button type="button" class="theme-toggle" data-action="theme" aria-label="Switch between light and dark">
+    <span aria-hidden="true">◐</span> <span class="theme-name">Light / dark</span></button>
+</div>
+"""

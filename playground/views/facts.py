@@ -1,0 +1,82 @@
+"""What a model is, on one line."""
+
+from html import escape
+from typing import Any
+
+FAMILIES = {"transformer": "Transformer", "gpt": "GPT", "llama": "Llama"}
+
+
+def facts(config: Any, parameters: int, scores: dict[str, Any]) -> str:
+    """HTML of a definition list. config: a RunConfig; parameters: learned weights; scores: as in scores.json."""
+    items = "".join(
+        f'<div class="fact"><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>'
+        for name, value in fact_rows(config, parameters, scores)
+    )
+    return f'<dl class="facts" aria-label="About the model">{items}</dl>'
+
+
+def fact_rows(config: Any, parameters: int, scores: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) pairs."""
+    model = config.model
+    layers = str(model.n_layers)
+    if model.n_encoder_layers:
+        layers = f"{model.n_encoder_layers} encoder + {model.n_layers} decoder"
+    heads = str(model.n_heads)
+    if model.n_kv_heads != model.n_heads:
+        heads += f" ({model.n_kv_heads} key-value)"
+    rows = [
+        ("Family", FAMILIES.get(model.family, model.family)),
+        ("Layers", layers),
+        ("Heads", heads),
+        ("Width", f"{model.d_model:,}"),
+        ("Parameters", short_count(parameters)),
+        ("Vocabulary", f"{model.vocab_size:,}"),
+        ("Context", f"{model.max_seq_len:,} tokens"),
+        ("Trained on", data_name(config.data)),
+    ]
+    return rows + score_rows(scores)
+
+
+def short_count(number: int) -> str:
+    """
+    >>> short_count(7_123_456), short_count(124_000_000), short_count(12_400), short_count(900)
+    ('7.1 M', '124 M', '12.4 k', '900')
+    """
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            value = number / size
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
+    return str(number)
+
+
+def data_name(data: Any) -> str:
+    """The data set in a few words. Of a file only its name is shown, not where it lay."""
+    named = {"builtin:enja": "built-in English-Japanese", "builtin:pydocs": "Python's language reference"}
+    if data.src:
+        pair = " to ".join(language for language in (data.src_language, data.tgt_language) if language)
+        name = data.src.replace("\\", "/").rpartition("/")[2]
+        return f"{name} ({pair})" if pair else name
+    if data.name in named:
+        return named[data.name]
+    looks_local = data.name.startswith(("/", ".", "~")) or data.name.count("/") != 1
+    return data.name.replace("\\", "/").rpartition("/")[2] if looks_local else data.name
+
+
+def score_rows(scores: dict[str, Any]) -> list[tuple[str, str]]:
+    """Numbers of scores.json under readable names; what is no number or text is left out."""
+    names = {
+        "bleu": "BLEU",
+        "chrf": "chrF",
+        "val_loss": "Validation loss",
+        "bits_per_byte": "Bits per byte",
+        "perplexity": "Perplexity",
+        "ppl": "Perplexity",
+    }
+    rows = []
+    for key, value in scores.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or key.endswith(("_seconds", "_minutes")):
+            continue
+        label = names.get(str(key).lower(), str(key).replace("_", " "))
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+        rows.append((label, shown))
+    return rows[:4]
