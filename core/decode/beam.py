@@ -7,8 +7,8 @@ not end run on. A row's search is over when num_beams are finished and, by `earl
 
     true      at once
     false     the best running beam, normalised at its present length, scores no better than the worst finished one
-    "never"   the same, normalised at the greatest possible length if the length penalty is positive: only then is it
-              certain (with a penalty of 0, or of that sign) that nothing better can follow
+    "never"   as false, but with a positive length penalty normalised at the greatest possible length: what is stopped
+              could certainly not have become better
 
 or when no beam can run on (max_new_tokens, a full context).
 """

@@ -190,7 +190,6 @@ def typical_p(logits: Tensor, mass: float) -> Tensor:
     reached = logits.gather(1, order).softmax(-1).cumsum(-1) < mass
     last = reached.sum(1, keepdim=True).clamp(max=logits.shape[1] - 1)
     remove = distance > distance.gather(1, last)
-    remove[:, 0] = False
     return logits.masked_fill(torch.zeros_like(remove).scatter(1, order, remove), -math.inf)
 
 

@@ -103,14 +103,18 @@ def test_with_processors(model, num_beams: int, settings: dict) -> None:
 
 
 def test_several_end_tokens(model) -> None:
-    ends = [EOS, 5, 6]
-    config = GenerationConfig(strategy="beam", num_beams=3, num_return_sequences=3, stop_ids=(5, 6), max_new_tokens=NEW)
+    """All of them likely, so that more than half of the best continuations can end."""
+    ends, bias = [EOS, 5, 6], {EOS: 4.0, 5: 6.0, 6: 6.0}
+    config = GenerationConfig(
+        strategy="beam", num_beams=3, num_return_sequences=3, stop_ids=(5, 6), logit_bias=bias, max_new_tokens=NEW,
+    )  # fmt: skip
     prompts = random_prompts(6, seed=9)
     mine = generate_ids(HFAdapter(model), prompts, config, use_cache=False)
     for prompt, hypotheses in zip(prompts, mine, strict=True):
         output = model.generate(
             torch.tensor([prompt]), max_new_tokens=NEW, num_beams=3, num_return_sequences=3, eos_token_id=ends,
             pad_token_id=PAD, return_dict_in_generate=True, output_scores=True,
+            sequence_bias={(token,): value for token, value in bias.items()},
         )  # fmt: skip
         skip = 1 if model.config.is_encoder_decoder else len(prompt)
         for hypothesis, ids, score in zip(hypotheses, output.sequences, output.sequences_scores.tolist(), strict=True):
