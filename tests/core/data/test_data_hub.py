@@ -153,7 +153,7 @@ def in_a_fresh_process(cases, endpoint, cache):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -201,7 +201,7 @@ def test_without_a_hub_it_fails_within_seconds_unless_it_is_cached(hub, tmp_path
         "http://127.0.0.1:9",
         tmp_path,
     )
-    assert time.monotonic() - started < 30  # most of it the import of datasets on a busy machine
+    assert time.monotonic() - started < 60  # seconds; nearly all of it is the import of datasets
     assert len(cached[0]) + len(cached[1]) == 20
     assert unreachable == (
         "The Hugging Face hub cannot be reached, and org/other is not in the cache; connect, or name a file."
