@@ -244,12 +244,13 @@ class RunConfig:
             if not equals:
                 raise ConfigError(f"{assignment!r} is not of the form section.field=value.")
             *sections, name = key.split(".")
-            target: Any = values
+            hint = _field_type(type(self), key.split("."))
+            if hint is None:
+                raise ConfigError(_unknown(key, _all_keys(type(self))))
+            target = values
             for section in sections:
-                target = target.get(section) if isinstance(target, dict) else None
-            if not isinstance(target, dict) or name not in target or isinstance(target[name], dict):
-                raise ConfigError(_unknown(key, _all_keys(self.to_dict())))
-            target[name] = _parse(text.strip(), target[name], _field_type(type(self), key.split(".")), key)
+                target = target[section]
+            target[name] = _parse(text.strip(), hint)
             _forget_derived(values, key)
         return type(self).from_dict(values)
 
@@ -341,34 +342,34 @@ def _key(key: Any, hint: Any, name: str) -> Any:
     return _convert(key, hint, name)
 
 
-def _parse(text: str, current: Any, hint: Any, key: str) -> Any:
+def _parse(text: str, hint: Any) -> Any:
     """Read the text of an override. JSON where it is JSON; text fields take it as it stands."""
-    if hint is str or typing.get_origin(hint) is Literal:
+    if hint is str or (typing.get_origin(hint) is Literal):
         return text
     try:
         return json.loads(text.lower() if text.lower() in ("true", "false", "none", "null") else text)
     except json.JSONDecodeError:
-        if text.lower() == "none":
-            return None
-        if typing.get_origin(hint) in (typing.Union, types.UnionType) and str in typing.get_args(hint):
-            return text
-        try:  # 1_000 is a number as Python writes it
-            return int(text)
-        except ValueError:
-            return text  # the type check will name the key and say what it should be
+        pass
+    try:
+        return int(text)  # 1_000 is a number as Python writes it
+    except ValueError:
+        return None if text.lower() == "none" else text  # the type check names the key and says what it should be
 
 
 def _field_type(cls: Any, path: list[str]) -> Any:
+    """The type of the field at a dotted path; None if there is none, or if it is a section."""
     for name in path:
-        cls = typing.get_type_hints(cls)[name]
-    return cls
+        if not dataclasses.is_dataclass(cls) or name not in (hints := typing.get_type_hints(cls)):
+            return None
+        cls = hints[name]
+    return None if dataclasses.is_dataclass(cls) else cls
 
 
-def _all_keys(values: dict[str, Any], path: str = "") -> list[str]:
+def _all_keys(cls: Any, path: str = "") -> list[str]:
     keys = []
-    for key, value in values.items():
-        name = f"{path}.{key}" if path else key
-        keys += _all_keys(value, name) if isinstance(value, dict) else [name]
+    for name, hint in typing.get_type_hints(cls).items():
+        key = f"{path}.{name}" if path else name
+        keys += _all_keys(hint, key) if dataclasses.is_dataclass(hint) else [key]
     return keys
 
 

@@ -45,8 +45,8 @@ PRESETS: dict[str, Preset] = {
                 optimizer="muon", learning_rate=2e-3, warmup_steps=200, weight_decay=0.02, min_lr_ratio=0.02
             ),
             train=TrainConfig(
-                max_steps=1_800, batch_tokens=4_096, label_smoothing=0.1, val_every=150, checkpoint_every=100,
-                sample_every=150, log_every=10, ema_decay=0.998, snapshots=12,
+                max_steps=1_300, batch_tokens=4_096, label_smoothing=0.1, val_every=100, checkpoint_every=100,
+                sample_every=100, log_every=10, ema_decay=0.998, snapshots=12,
             ),
             decode=TRANSLATE,
         ),

@@ -173,11 +173,12 @@ class LanguageModel(nn.Module):
 
         Matrices: normal, 0.02 (Radford et al., 2019). Those that write into the residual stream are divided by the
         square root of the number of writes, so that the stream does not grow with depth. Embeddings: such that the
-        initial logits, normalised states times (tied) embeddings, have a deviation of at most 1/4: the first loss is
-        then ln(vocab_size) within about 0.03.
+        initial logits, normalised states times (tied) embeddings, have a deviation of at most 1/4, and less for a small
+        vocabulary: the first loss is then within 2% of ln(vocab_size).
         """
         config = self.config
-        deviation = min(0.02, 0.25 / math.sqrt(config.d_model))
+        logit_deviation = 0.25 * min(1.0, math.log(config.vocab_size) / 8)
+        deviation = min(0.02, logit_deviation / math.sqrt(config.d_model))
         writes = {"decoder": config.n_layers * (3 if self.is_encoder_decoder else 2)}
         writes["encoder"] = 2 * max(1, config.n_encoder_layers)
         for name, module in self.named_modules():

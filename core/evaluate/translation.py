@@ -1,0 +1,139 @@
+"""Translation: sacreBLEU and chrF of what a run writes, and its loss on the references.
+
+A BLEU score means something only with its signature, which says how text was cut into words: it is always returned.
+Japanese has no spaces; it is cut by MeCab where that is installed and into characters where it is not.
+"""
+
+import importlib.util
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from core.data.batching import PairBatches
+from core.errors import DataError
+from core.evaluate.language import total_nats
+
+if TYPE_CHECKING:
+    from core.data.corpus import Pair
+    from core.decode.config import GenerationConfig
+    from core.run import Run
+
+BATCH_TOKENS = 8_192
+TOGETHER = 128  # sources between two reports of progress
+
+
+@dataclass(frozen=True)
+class Score:
+    """A corpus score from 0 to 100, and how it was computed."""
+
+    score: float
+    signature: str
+
+
+def evaluate_translation(
+    run: "Run",
+    pairs: "Sequence[Pair]",
+    decode: "GenerationConfig | None" = None,
+    progress: Callable[[float, str], Any] | None = None,
+) -> dict[str, Any]:
+    """Translate every source and compare; see `evaluate`. Pairs longer than the context count in BLEU and chrF (their
+    sources are shortened) but not in the loss."""
+    say = progress or (lambda share, what: None)
+    sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
+    hypotheses = translate_all(run, sources, decode, lambda share: say(0.9 * share, "translating"))
+    tokenize = bleu_tokenizer(run.config.data.tgt_language or guess_language(references))
+    bleu, chrf = bleu_score(hypotheses, references, tokenize), chrf_score(hypotheses, references)
+    loss, tokens = loss_per_token(run, pairs, lambda share, what: say(0.9 + 0.1 * share, what))
+    config = decode or run.config.decode
+    return {
+        "kind": "translation",
+        "examples": len(pairs),
+        "bleu": bleu.score,
+        "bleu_signature": bleu.signature,
+        "chrf": chrf.score,
+        "chrf_signature": chrf.signature,
+        "loss_per_token": loss,
+        "perplexity": math.exp(min(loss, 700)),
+        "tokens": tokens,
+        "strategy": config.strategy,
+        "num_beams": config.num_beams if config.strategy == "beam" else 1,
+        "hypotheses": hypotheses,
+    }
+
+
+def translate_all(
+    run: "Run",
+    sources: Sequence[str],
+    decode: "GenerationConfig | None" = None,
+    progress: Callable[[float], Any] | None = None,
+) -> list[str]:
+    """The best translation of each source, in order. Sources of similar length are translated together."""
+    from core.decode import generate
+
+    config = replace(decode or run.config.decode, num_return_sequences=1)
+    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+    found = [""] * len(sources)
+    for start in range(0, len(order), TOGETHER):
+        if progress is not None:
+            progress(start / len(order))
+        places = order[start : start + TOGETHER]
+        for place, result in zip(places, generate(run, [sources[i] for i in places], config), strict=True):
+            found[place] = result.text
+    return found
+
+
+def loss_per_token(
+    run: "Run", pairs: "Sequence[Pair]", progress: Callable[[float, str], Any] | None = None
+) -> tuple[float, int]:
+    """Cross-entropy of the references in nats per token (end tokens included), and the number of tokens."""
+    tokenizer, model = run.tokenizer, run.model
+    src = tokenizer.encode_batch([pair.src for pair in pairs])
+    tgt = tokenizer.encode_batch([pair.tgt for pair in pairs])
+    batches = PairBatches(
+        list(zip(src, tgt, strict=True)), BATCH_TOKENS, run.config.model.max_seq_len, bos_id=model.bos_id,
+        eos_id=model.eos_id, pad_id=model.pad_id,
+    )  # fmt: skip
+    if not batches.pairs:
+        raise DataError("Every pair is empty or longer than the model's context: there is nothing to evaluate on.")
+    tokens = int(batches.lengths[:, 1].sum())
+    rows = [batches.batch(indices) for indices in batches.batches(0, shuffle=False)]
+    return total_nats(model, rows, progress) / tokens, tokens
+
+
+# ------------------------------------------------------------------------------------------------------ scores
+
+
+def bleu_score(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> Score:
+    """Corpus BLEU by sacreBLEU (Post, 2018), one reference each; `tokenize` is one of its tokenizers."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    metric = BLEU(tokenize=tokenize)
+    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return Score(score, str(metric.get_signature()))
+
+
+def chrf_score(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
+    """Corpus chrF2 (Popović, 2015) by sacreBLEU: characters, so it needs no words."""
+    from sacrebleu.metrics.chrf import CHRF
+
+    metric = CHRF()
+    score = metric.corpus_score(list(hypotheses), [list(references)]).score
+    return Score(score, str(metric.get_signature()))
+
+
+def bleu_tokenizer(language: str) -> str:
+    """sacreBLEU's tokenizer for a target language ("en", "ja", "zh" ...)."""
+    language = language.lower().split("-")[0].split("_")[0]
+    if language == "ja":
+        installed = importlib.util.find_spec("MeCab") and importlib.util.find_spec("ipadic")
+        return "ja-mecab" if installed else "char"
+    return "zh" if language == "zh" else "char" if language in ("th", "lo", "km", "my") else "13a"
+
+
+def guess_language(texts: Sequence[str]) -> str:
+    """Returns "ja" for text with kana, "zh" for text with Han characters only, else "" (words with spaces)."""
+    sample = "".join(texts[:200])
+    if any("\u3040" <= character <= "\u30ff" for character in sample):
+        return "ja"
+    return "zh" if any("\u4e00" <= character <= "\u9fff" for character in sample) else ""
