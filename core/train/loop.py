@@ -86,7 +86,7 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     _seed(config.seed)
-    _keep_memory()
+    keep_memory()
 
     prepared = Prepared(config, directory, say)
     if not (directory / "tokenizer.json").exists():
@@ -193,7 +193,7 @@ def choose_precision(asked: str) -> Any:
     return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[asked]
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Have the C library keep freed blocks instead of handing them back to the system.
 
     A step allocates and frees tensors of tens of megabytes over and over; glibc maps such blocks anew each time, and

@@ -1,0 +1,178 @@
+"""One sentence through every tab, in a real browser, on the bundled models; then a training run of one's own."""
+
+import json
+import re
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from core import load
+
+
+def open_tab(page, name):
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def say(page, text):
+    box = page.locator("#text textarea")
+    box.fill(text)
+    box.press("Enter") if "\n" not in text else box.blur()
+
+
+def choose_model(page, name):
+    box = page.locator("#model input")
+    box.click()
+    page.get_by_role("option", name=re.compile(re.escape(name))).first.click()
+
+
+def test_nothing_is_empty_on_arrival(page):
+    expect(page.locator("#facts")).to_contain_text("Transformer", ignore_case=True)
+    expect(page.locator("#token-strip .token").first).to_be_visible()
+    tokens = load("enja-transformer").tokenizer.encode(page.locator("#text textarea").input_value())
+    expect(page.locator("#token-strip .token")).to_have_count(len(tokens.ids))
+    open_tab(page, "Attention")
+    expect(page.locator("#head-grid .head-cell").first).to_be_visible()
+    expect(page.locator("#heatmap .js-plotly-plot, #heatmap svg").first).to_be_visible()
+    open_tab(page, "Decoding")
+    for column in ("greedy", "beam", "top-p"):
+        expect(page.locator(f"#decoding-{column} .decoding-token").first).to_be_visible()
+    open_tab(page, "Training")
+    expect(page.locator("#training-plot .js-plotly-plot, #training-plot svg").first).to_be_visible()
+
+
+def test_a_sentence_is_followed_through_the_tabs(page):
+    text = "I would like a cup of coffee."
+    run = load("enja-transformer")
+    say(page, text)
+    encoding = run.tokenizer.encode(text)
+    expect(page.locator("#token-strip .token")).to_have_count(len(encoding.ids))
+    expect(page.locator("#token-counts")).to_contain_text(str(len(encoding.ids)))
+    expect(page.locator("#token-table")).to_contain_text(str(encoding.ids[0]))
+    expect(page.locator("#token-table")).to_contain_text(encoding.pieces[0].hex(" ").upper(), ignore_case=True)
+
+    open_tab(page, "Attention")
+    config = run.config.model
+    expect(page.locator("#head-grid .head-cell")).to_have_count(config.n_layers * config.n_heads)
+    before = page.locator("#heatmap").inner_text()
+    page.locator("#head-grid .head-cell").nth(config.n_heads + 2).click()
+    expect(page.locator("#heatmap")).not_to_have_text(before)
+
+    open_tab(page, "Decoding")
+    expect(page.locator("#decoding-greedy")).to_contain_text("コーヒー")
+    expect(page.locator("#decoding-beam")).to_contain_text("コーヒー")
+    from core.decode import GenerationConfig, generate
+
+    expected = generate(run, [text], GenerationConfig(max_new_tokens=60))[0].text
+    shown = page.locator("#decoding-greedy .decoding-text").inner_text()
+    assert re.sub(r"\s", "", expected) in re.sub(r"\s", "", shown)
+
+
+@pytest.mark.parametrize("name", ["shakespeare-gpt", "pydocs-llama"])
+def test_every_tab_follows_another_model(page, name):
+    began = time.monotonic()
+    choose_model(page, name)
+    config = load(name).config.model
+    expect(page.locator("#facts")).to_contain_text({"gpt": "GPT", "llama": "Llama"}[config.family])
+    assert time.monotonic() - began < 20  # 2 s on a quiet machine: see the closing figures of `make bench`
+    text = page.locator("#text textarea").input_value()
+    assert text and text != "I'd like a cup of coffee."
+    expect(page.locator("#token-strip .token")).to_have_count(len(load(name).tokenizer.encode(text).ids))
+    open_tab(page, "Attention")
+    expect(page.locator("#head-grid .head-cell")).to_have_count(config.n_layers * config.n_heads)
+    open_tab(page, "Decoding")
+    for column in ("greedy", "beam", "top-p"):
+        expect(page.locator(f"#decoding-{column} .decoding-token").nth(3)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "   ", "\x00 NUL", "👨‍👩‍👧‍👦 🏳️‍🌈", "<script>window.hacked = 1</script><img src=x onerror=window.hacked=1>",
+        "word " * 3_000, "a" * 100_000,
+    ],
+    ids=["empty", "spaces", "nul", "emoji", "script", "long", "100 kB"],
+)  # fmt: skip
+def test_any_text_is_taken(page, text):
+    say(page, text)
+    for tab in ("Tokenizer", "Attention", "Decoding"):
+        open_tab(page, tab)
+        page.wait_for_timeout(300)
+    open_tab(page, "Tokenizer")
+    expect(page.locator("#token-counts")).to_be_visible()
+    assert page.evaluate("window.hacked") is None
+    assert "Traceback" not in page.locator("body").inner_text()
+    assert page.locator(".toast-body.error").count() == 0
+    say(page, "Still alive.")  # and the page goes on working
+    expect(page.locator("#token-strip")).to_contain_text("alive")
+
+
+def test_an_unknown_model_is_one_sentence(page):
+    box = page.locator("#model input")
+    box.fill("no-such-model")
+    box.press("Enter")
+    expect(page.locator("#message")).to_contain_text("no run 'no-such-model'")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_nothing_overflows(browser, server, scheme, width):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(45_000)
+    page.goto(f"{server[0]}/?__theme={scheme}")
+    page.wait_for_selector("#token-strip .token")
+    for tab in ("Tokenizer", "Attention", "Decoding", "Training"):
+        if not page.get_by_role("tab", name=tab, exact=True).is_visible():
+            continue  # folded into the tabs' own menu on a narrow page
+        open_tab(page, tab)
+        page.wait_for_timeout(500)
+        too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert too_wide <= 1, f"{tab} is {too_wide} px too wide"
+    context.close()
+
+
+def test_a_training_run_is_started_watched_and_stopped(page, server):
+    runs = server[1]
+    open_tab(page, "Training")
+    name = page.locator("#training-name input, #training-name textarea").first
+    name.fill("watched")
+    steps = page.locator("#training-steps input")
+    steps.fill("2000")
+    steps.blur()
+    page.locator("#training-start").click()
+    status = page.locator("#training-status")
+    expect(status).to_contain_text("watched", timeout=60_000)
+
+    def lines():
+        path = runs / "watched" / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    deadline = time.monotonic() + 120
+    while len([m for m in lines() if "loss" in m]) < 4 and time.monotonic() < deadline:
+        page.wait_for_timeout(500)
+    points = "#training-plot .scatterlayer .trace path.js-line"
+    page.wait_for_selector(points, state="attached", timeout=60_000)
+    first = page.locator(points).first.get_attribute("d")
+    page.wait_for_function(
+        "([selector, before]) => document.querySelector(selector)?.getAttribute('d') !== before", arg=[points, first]
+    )  # the curve moves
+    assert page.locator("#training-stop").is_enabled()
+    page.locator("#training-stop").click()
+    expect(status).to_contain_text(re.compile("stopped|cancelled", re.IGNORECASE), timeout=60_000)
+    losses = [m["loss"] for m in lines() if "loss" in m]
+    assert losses[-1] < losses[0]
+    assert (runs / "watched" / "model.safetensors").exists()
+    page.locator("#model input").click()
+    expect(page.get_by_role("option", name=re.compile("watched"))).to_be_visible()
+
+
+def test_a_second_run_of_the_same_name_is_refused(page, server):
+    open_tab(page, "Training")
+    page.locator("#training-name input, #training-name textarea").first.fill("../escape")
+    page.locator("#training-start").click()
+    expect(page.locator("#training-message")).to_contain_text("cannot be a run's name")
+    (server[1] / "taken").mkdir(exist_ok=True)
+    page.locator("#training-name input, #training-name textarea").first.fill("taken")
+    page.locator("#training-start").click()
+    expect(page.locator("#training-message")).to_contain_text("already a run")
