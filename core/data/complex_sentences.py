@@ -5,28 +5,13 @@ end: these are what cross-attention has to learn. Inner clauses are plain (飲�
 """
 
 from core.data import lexicon as lex
-from core.data.lexicon import VERBS, Adjective
-from core.data.morphology import COPULA_PLAIN, article
-from core.data.phrases import (
-    Clause,
-    Draw,
-    Phrase,
-    Tokens,
-    be,
-    copula,
-    english_verb,
-    japanese_verb,
-    negated,
-    person,
-    role,
-    thing,
-)
-from core.data.sentences import (
-    _COMMON,
-    _HABITS,
-    _LASTING,
-    _THINGS,
-    _WILLED,
+from core.data.clauses import (
+    COMMON,
+    HABITS,
+    JOBS,
+    LASTING,
+    THINGS,
+    WILLED,
     Sentence,
     clashes,
     end,
@@ -34,8 +19,14 @@ from core.data.sentences import (
     question,
     topic,
 )
+from core.data.lexicon import VERBS, Adjective
+from core.data.morphology import COPULA_PLAIN, article
+from core.data.noun_phrases import person, role, thing
+from core.data.phrases import Clause, Draw, Phrase, Tokens
+from core.data.verb_groups import be, copula, english_verb, japanese_verb, negated
 
-_MADE = [verb for verb in _COMMON if verb.particle == "を" and verb.objects and not verb.people]
+# what can be made, bought, found ...: the thing that somebody ...ed
+_MADE = [verb for verb in COMMON if verb.particle == "を" and verb.objects and not verb.people]
 
 
 def relative_person(draw: Draw) -> Sentence:
@@ -44,7 +35,7 @@ def relative_person(draw: Draw) -> Sentence:
     if head.agreement == "p":
         return None
     lasting = draw.chance(0.45)
-    clause = make_clause(draw, "1", draw.pick(_LASTING if lasting else _COMMON), "" if lasting else "past", who=head,
+    clause = make_clause(draw, "1", draw.pick(LASTING if lasting else COMMON), "" if lasting else "past", who=head,
                          many=False, adjuncts=1)
     if clause is None:
         return None
@@ -73,13 +64,10 @@ def relative_person(draw: Draw) -> Sentence:
         tail = [("my", "0p"), *[(word, "0.v") for word in kin_en.split("_")]]
         predicate = [("私", "0p"), ("の", "0p"), *copula("0", kin_ja, past, negative)]
     else:
-        job, ja_job = draw.pick(_JOBS)
+        job, ja_job = draw.pick(JOBS)
         tail = [(article(job), ""), (job, "0.v")]
         predicate = copula("0", ja_job, past, negative)
     return end([*en, *middle, *tail], [*ja, ("は", ""), *predicate])
-
-
-_JOBS = list(lex.PROFESSIONS.items())
 
 
 def relative_thing(draw: Draw) -> Sentence:
@@ -137,7 +125,7 @@ def comparison(draw: Draw) -> Sentence:
         if clashes(first, second) or second.en[0][0] in ("him", "them"):
             return None
     else:
-        noun = draw.pick(_THINGS)
+        noun = draw.pick(THINGS)
         first = thing(draw, "0s", noun, definite=True)
         second = thing(draw, "0o", noun, definite=True)
         adjective = draw.pick(noun.adjectives)
@@ -173,7 +161,7 @@ def because(draw: Draw) -> Sentence:
     """Tom did not go to school because he was sick. · She stayed ... because it rained."""
     past = draw.chance(0.7)
     who = person(draw, "0s")
-    verb = draw.pick(_WILLED)
+    verb = draw.pick(WILLED)
     clause = make_clause(draw, "0", verb, "past" if past else "future", who=who, many=False, adjuncts=1)
     if clause is None:
         return None
@@ -214,7 +202,7 @@ def before_or_after(draw: Draw) -> Sentence:
     """I drink milk before going to school. · Emi watched television after cleaning the room."""
     past = draw.chance(0.6)
     who = person(draw, "0s")
-    verbs = _WILLED if past else _HABITS
+    verbs = WILLED if past else HABITS
     clause = make_clause(draw, "0", draw.pick(verbs), "", who=who, many=False, adjuncts=0, generic=not past)
     inner = make_clause(draw, "1", draw.pick(verbs), "", who=who, many=False, adjuncts=1, generic=not past)
     if clause is None or inner is None or clause.verb is inner.verb:
@@ -237,7 +225,7 @@ def when(draw: Draw) -> Sentence:
     first, second = person(draw, "0s"), person(draw, "1s", others=True)
     if clashes(first, second) or clashes(second, first):
         return None
-    main = make_clause(draw, "0", draw.pick(_LASTING), "", who=first, many=False, adjuncts=1)
+    main = make_clause(draw, "0", draw.pick(LASTING), "", who=first, many=False, adjuncts=1)
     inner = make_clause(draw, "1", draw.pick(_ARRIVALS), "", who=second, many=False, adjuncts=0)
     if main is None or inner is None:
         return None
@@ -281,7 +269,7 @@ def condition(draw: Draw) -> Sentence:
         en_if = [*guest.en, *group, *inner.english_rest()]
         ja_if = [*topic(guest, "が"), *inner.japanese_rest(), (inner.verb.ja_forms["condition"][0], "1.v")]
     lets = draw.chance(0.25)
-    clause = make_clause(draw, "0", draw.pick(_WILLED), "", subject=not lets, who=who, many=False, adjuncts=1)
+    clause = make_clause(draw, "0", draw.pick(WILLED), "", subject=not lets, who=who, many=False, adjuncts=1)
     if clause is None:
         return None
     lead = [("if", "1.v"), *en_if]
@@ -323,7 +311,7 @@ def thought(draw: Draw) -> Sentence:
         words: Tokens = [(adjective.en, "0.v")]
         predicate = copula("0", adjective, past, negative, polite=False)
     elif roll < 0.55:
-        noun = draw.pick(_THINGS)
+        noun = draw.pick(THINGS)
         inner = thing(draw, "0s", noun, definite=True)
         adjective = draw.pick(noun.adjectives)
         words, predicate = [(adjective.en, "0.v")], copula("0", adjective, past, negative, polite=False)
@@ -331,7 +319,7 @@ def thought(draw: Draw) -> Sentence:
             return None
     else:
         mode, past = ("future", False) if thinker[0] == "think" and draw.chance(0.7) else ("simple", True)
-        clause = make_clause(draw, "0", draw.pick(_WILLED if mode == "future" else _COMMON),
+        clause = make_clause(draw, "0", draw.pick(WILLED if mode == "future" else COMMON),
                              "future" if mode == "future" else "past", who=inner, adjuncts=1, many=False)
         if clause is None:
             return None
@@ -349,7 +337,7 @@ def two_actions(draw: Draw) -> Sentence:
     past = draw.chance(0.65)
     who = person(draw, "0s")
     first = make_clause(draw, "0", draw.pick(_FIRSTS), "past" if past else "future", who=who, many=False, adjuncts=1)
-    second = make_clause(draw, "1", draw.pick(_WILLED), "", who=who, adjuncts=0)
+    second = make_clause(draw, "1", draw.pick(WILLED), "", who=who, adjuncts=0)
     if first is None or second is None or first.verb is second.verb or second.verb in _FIRSTS + _MOVES:
         return None
     first.place = None

@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from core.data import complex_sentences as c
+from core.data import descriptions as d
 from core.data import sentences as s
+from core.data.clauses import Sentence
 from core.data.corpus import Corpus, Pair
 from core.data.phrases import Draw, Example, Tokens, align, english_text, finish, japanese_text
 
@@ -28,18 +30,18 @@ Split = Literal["train", "val", "test"]
 DEFAULT_TRAIN, DEFAULT_HELD_OUT = 25_000, 500
 MAX_WORDS = 14  # of an English sentence, the final mark not counted
 
-_WEIGHTS: list[tuple[Callable[[Draw], s.Sentence], int]] = [
+_WEIGHTS: list[tuple[Callable[[Draw], Sentence], int]] = [
     (s.statement, 24),
     (s.animal_statement, 2),
     (s.yes_no_question, 8),
     (s.wh_question, 8),
     (s.request, 9),
     (s.modal, 11),
-    (s.description, 9),
-    (s.existence, 8),
-    (s.possession, 7),
-    (s.transfer, 6),
-    (s.weather, 2),
+    (d.description, 9),
+    (d.existence, 8),
+    (d.possession, 7),
+    (d.transfer, 6),
+    (d.weather, 2),
     (c.relative_person, 5),
     (c.relative_thing, 6),
     (c.comparison, 4),

@@ -181,6 +181,7 @@ My mother returned home.|私の母は家に帰りました。
 
 def _constructions(english: str):
     from core.data import complex_sentences as c
+    from core.data import descriptions as d
     from core.data import sentences as s
 
     for sign, template in (
@@ -188,13 +189,13 @@ def _constructions(english: str):
         (" who ", c.relative_person),
         ("because", c.because),
         ("than", c.comparison),
-        ("There", s.existence),
-        ("Where is", s.existence),
+        ("There", d.existence),
+        ("Where is", d.existence),
         ("How many", s.wh_question),
-        (" rain", s.weather),
-        ("like", s.possession),
-        ("live", s.transfer),
-        ("library was", s.description),
+        (" rain", d.weather),
+        ("like", d.possession),
+        ("live", d.transfer),
+        ("library was", d.description),
         ("ever", s.modal),
         ("May", s.modal),
         ("must", s.modal),
