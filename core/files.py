@@ -81,7 +81,9 @@ def append_jsonl(path: Path, value: dict[str, Any]) -> None:
             file.write(line)
     except OSError as error:
         if out_of_space(error):
-            raise RunError(f"There is no space left on the disk for {path.name}; what was saved before stands.") from error
+            raise RunError(
+                f"There is no space left on the disk for {path.name}; what was saved before stands."
+            ) from error
         raise
 
 

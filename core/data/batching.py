@@ -128,7 +128,7 @@ class BlockBatches:
         rows = [self.ids[s : s + self.block] for s in starts]
         longest = max(len(row) for row in rows)
         targets = np.full((len(rows), longest), IGNORE, dtype=np.int64)
-        for row, values in zip(targets, rows):
+        for row, values in zip(targets, rows, strict=True):
             row[: len(values)] = values
         inputs = np.where(targets == IGNORE, 0, targets)
         inputs = np.concatenate([np.full((len(rows), 1), self.bos_id), inputs[:, :-1]], axis=1)
@@ -154,7 +154,7 @@ class StepStream:
         if not order:
             raise ValueError("There is no batch to train on.")
         while True:
-            step = []
+            step: list[Batch] = []
             while len(step) < self.accumulate:
                 if index >= len(order):
                     epoch, index = epoch + 1, 0

@@ -1,7 +1,7 @@
 """The encoder-decoder Transformer of "Attention Is All You Need" (Vaswani et al., 2017).
 
-    source ids -> embedding -> encoder layers (every position sees every other)  -> memory
-    target ids -> embedding -> decoder layers (causal self-attention, then cross-attention to memory) -> logits
+source ids -> embedding -> encoder layers (every position sees every other)  -> memory
+target ids -> embedding -> decoder layers (causal self-attention, then cross-attention to memory) -> logits
 """
 
 import torch

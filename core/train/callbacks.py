@@ -171,7 +171,12 @@ class Recorder(L.Callback):
                 save_model(module.model, self.directory / "model.safetensors")
             else:
                 self.bad_validations += 1
-        record = {"step": module.step, "val_loss": round(loss, 6), "val_tokens": tokens, "seconds": round(self.elapsed(), 2)}
+        record = {
+            "step": module.step,
+            "val_loss": round(loss, 6),
+            "val_tokens": tokens,
+            "seconds": round(self.elapsed(), 2),
+        }
         if not self.prepared.is_pairs and self.val_whole:
             record["val_bits_per_byte"] = round(total / 0.6931471805599453 / self.prepared.val_bytes, 6)
         self.record(record)
@@ -190,7 +195,9 @@ class Recorder(L.Callback):
             pairs = self.prepared.corpus.val[:4]
             prompts = [pair.src for pair in pairs]
             references = [pair.tgt for pair in pairs]
-            config = replace(config, strategy="greedy", max_new_tokens=min(64, config.max_new_tokens), num_return_sequences=1)
+            config = replace(
+                config, strategy="greedy", max_new_tokens=min(64, config.max_new_tokens), num_return_sequences=1
+            )
         else:
             prompts = list(self.config.train.sample_prompts) or [""]
             references = [""] * len(prompts)

@@ -23,7 +23,9 @@ class Prepared:
         self.corpus: Corpus = load_corpus(config.data, "pairs" if self.is_pairs else "text", seed=config.seed)
         self.tokenizer = self._tokenizer(config, directory, say)
         if not self.corpus.train or not self.corpus.val:
-            raise DataError("The data set is too small: it must have at least one example to train on and one to validate.")
+            raise DataError(
+                "The data set is too small: it must have at least one example to train on and one to validate."
+            )
         micro_tokens = max(1, config.train.batch_tokens // config.train.accumulate)
         say("turning text into ids")
         self.train = self._batches(self.corpus.train, config, micro_tokens)

@@ -121,7 +121,9 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
         tokens_per_second=round(recorder.rate, 1),
         pid=os.getpid(),
         started=started,
-        message={"": "finished", "early": "stopped early", "stopped": "stopped; best and last are kept"}[recorder.stopped_by],
+        message={"": "finished", "early": "stopped early", "stopped": "stopped; best and last are kept"}[
+            recorder.stopped_by
+        ],
     )
     status.write(directory)
     (directory / "stop").unlink(missing_ok=True)

@@ -179,7 +179,9 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"There is no benchmark {unknown[0]!r}. There are: {', '.join(BENCHMARKS)}.", file=sys.stderr)
         return 2
-    print(f"{torch.get_num_threads()} threads; {matrix_rate() / 1e9:.0f} GFLOP/s float32; {read_rate() / 2**30:.0f} GiB/s")
+    print(
+        f"{torch.get_num_threads()} threads; {matrix_rate() / 1e9:.0f} GFLOP/s float32; {read_rate() / 2**30:.0f} GiB/s"
+    )
     print(f"{'':34}{'ours':>12}{'peer':>12}{'ratio':>8}{'floor':>12}")
     rows = []
     for name in names or BENCHMARKS:

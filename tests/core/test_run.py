@@ -50,12 +50,16 @@ def test_half_precision_is_read_back_as_float32(runs_dir):
     save_model(run.model, run.directory / "half.safetensors", half=True)
     model = load_model(run.directory, run.config, "half.safetensors")
     assert model.dtype == torch.float32
-    assert (run.directory / "half.safetensors").stat().st_size < 0.6 * (run.directory / "model.safetensors").stat().st_size
+    assert (run.directory / "half.safetensors").stat().st_size < 0.6 * (
+        run.directory / "model.safetensors"
+    ).stat().st_size
     ids = torch.randint(3, 260, (2, 9))
     torch.testing.assert_close(model(ids).logits, run.model(ids).logits, atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../tiny", "a\x00b", "-x", "a" * 65, "a..b", "é", "a b", "~", "C:x"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../tiny", "a\x00b", "-x", "a" * 65, "a..b", "é", "a b", "~", "C:x"]
+)
 def test_names_that_could_point_elsewhere_are_refused(name, tmp_path):
     with pytest.raises(RunError, match="cannot be a run's name"):
         check_name(name)

@@ -43,9 +43,7 @@ def gpt2_state(ours):
     ("layers", "heads", "width", "vocab"), [(1, 1, 16, 11), (2, 4, 32, 101), (4, 2, 24, 257), (3, 6, 48, 64)]
 )
 def test_gpt_equals_gpt2(layers, heads, width, vocab):
-    config = ModelConfig(
-        family="gpt", vocab_size=vocab, d_model=width, n_layers=layers, n_heads=heads, max_seq_len=40
-    )
+    config = ModelConfig(family="gpt", vocab_size=vocab, d_model=width, n_layers=layers, n_heads=heads, max_seq_len=40)
     ours = build_model(config).double().eval()
     randomise(ours)
     theirs = transformers.GPT2LMHeadModel(
@@ -90,7 +88,12 @@ def llama_state(ours):
 
 @pytest.mark.parametrize(
     ("layers", "heads", "kv_heads", "width", "vocab", "tied", "theta"),
-    [(1, 1, 1, 16, 11, True, 1e4), (2, 4, 2, 32, 101, False, 5e5), (3, 6, 1, 48, 257, True, 1e4), (2, 4, 4, 40, 33, False, 1e3)],
+    [
+        (1, 1, 1, 16, 11, True, 1e4),
+        (2, 4, 2, 32, 101, False, 5e5),
+        (3, 6, 1, 48, 257, True, 1e4),
+        (2, 4, 4, 40, 33, False, 1e3),
+    ],
 )
 def test_llama_equals_llama(layers, heads, kv_heads, width, vocab, tied, theta):
     config = ModelConfig(
@@ -102,9 +105,16 @@ def test_llama_equals_llama(layers, heads, kv_heads, width, vocab, tied, theta):
     # The angles are made in float64 on both sides, so that only the arithmetic is compared.
     theirs = transformers.LlamaForCausalLM(
         transformers.LlamaConfig(
-            vocab_size=vocab, hidden_size=width, intermediate_size=config.d_ff, num_hidden_layers=layers,
-            num_attention_heads=heads, num_key_value_heads=kv_heads, max_position_embeddings=40, rms_norm_eps=1e-5,
-            rope_parameters={"rope_type": "default", "rope_theta": theta}, tie_word_embeddings=tied,
+            vocab_size=vocab,
+            hidden_size=width,
+            intermediate_size=config.d_ff,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=kv_heads,
+            max_position_embeddings=40,
+            rms_norm_eps=1e-5,
+            rope_parameters={"rope_type": "default", "rope_theta": theta},
+            tie_word_embeddings=tied,
             attn_implementation="eager",
         )  # fmt: skip
     ).double()

@@ -12,7 +12,10 @@ from core.presets import preset
 
 def cli(*arguments, runs, check=True):
     done = subprocess.run(
-        [sys.executable, "-m", "playground", *arguments, "--runs-dir", str(runs)], capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "playground", *arguments, "--runs-dir", str(runs)],
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert not check or done.returncode == 0, done.stderr
     return done

@@ -13,7 +13,10 @@ from core.data.batching import IGNORE, BlockBatches, PairBatches, StepStream
 def some_pairs(count=500, seed=0):
     rng = random.Random(seed)
     return [
-        ([rng.randrange(3, 90) for _ in range(rng.randint(1, 30))], [rng.randrange(3, 90) for _ in range(rng.randint(1, 30))])
+        (
+            [rng.randrange(3, 90) for _ in range(rng.randint(1, 30))],
+            [rng.randrange(3, 90) for _ in range(rng.randint(1, 30))],
+        )
         for _ in range(count)
     ]
 

@@ -78,7 +78,9 @@ def test_stacked_matrices_are_orthogonalised_one_by_one():
 @pytest.mark.parametrize("family", ["gpt", "llama", "transformer"])
 def test_every_parameter_belongs_to_one_group(family, optimizer):
     model = build_model(
-        ModelConfig(family=family, vocab_size=50, d_model=16, n_layers=1, n_heads=2, max_seq_len=8, tie_embeddings=False)
+        ModelConfig(
+            family=family, vocab_size=50, d_model=16, n_layers=1, n_heads=2, max_seq_len=8, tie_embeddings=False
+        )
     )
     optimizers = make_optimizers(model, OptimConfig(optimizer=optimizer))
     members = [id(p) for o in optimizers for g in o.param_groups for p in g["params"]]

@@ -1,0 +1,46 @@
+"""Take the README's pictures of a running app: `python tests/e2e/screenshots.py http://127.0.0.1:7860 docs/images`.
+
+Options after the folder: a width (1400), light or dark, and the run's name that the pictures are of.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+READY = {
+    "tokenizer": "#token-strip .token",
+    "attention": "#heatmap .js-plotly-plot, #heatmap svg",
+    "decoding": "#decoding-beam .decoding-number",
+    "training": "#training-plot .main-svg",
+}
+
+
+def main(address: str, folder: str, width: str = "1400", scheme: str = "light", model: str = "") -> None:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": int(width), "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        page.goto(f"{address}/?__theme={scheme}")
+        page.wait_for_selector(READY["tokenizer"], timeout=60_000)
+        if model:
+            page.locator("#model input").click()
+            page.get_by_role("option", name=model).first.click()
+            page.wait_for_timeout(4_000)
+        for name, ready in READY.items():
+            tab = page.get_by_role("tab", name=name.capitalize(), exact=True)
+            if not tab.is_visible():  # folded into the tabs' menu on a narrow page
+                page.locator("#tabs .overflow-menu > button").first.click()
+                page.locator("#tabs .overflow-dropdown button", has_text=name.capitalize()).first.click()
+            else:
+                tab.click()
+            page.wait_for_selector(ready, timeout=60_000)
+            page.wait_for_timeout(2_500)
+            page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
