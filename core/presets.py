@@ -34,7 +34,7 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "transformer-enja": Preset(
-        "English to Japanese on 50,000 everyday sentences given as --src and --tgt; about three quarters of an hour on two cores.",
+        "English to Japanese on 50,000 sentence pairs, given as --src and --tgt; under an hour on two cores.",
         RunConfig(
             model=ModelConfig(
                 family="transformer", d_model=256, n_layers=3, n_heads=8, d_ff=1_024, max_seq_len=128, dropout=0.2
@@ -148,7 +148,8 @@ PRESETS: dict[str, Preset] = {
             data=DataConfig(name="input.txt", val_fraction=0.1),
             optim=OptimConfig(learning_rate=1e-3, warmup_steps=100, betas=(0.9, 0.99), weight_decay=0.1),
             train=TrainConfig(
-                max_steps=2_000, batch_tokens=768, val_every=250, val_batches=20, checkpoint_every=250, sample_every=250,
+                max_steps=2_000, batch_tokens=768, val_every=250, val_batches=20, checkpoint_every=250,
+                sample_every=250,
                 sample_prompts=("\n",),
             ),
             decode=WRITE,

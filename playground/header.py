@@ -4,6 +4,7 @@ Typing settles after a pause, with Enter or when the field is left; choosing a m
 is put into `Header.settled`, so that tabs hear of it once: `gr.on(header.changes, fn, [header.model, header.text], …)`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from playground.views.facts import facts
 from playground.views.notice import notice
 
 MAX_CHARACTERS = 1_000_000
+LOADING = re.compile(r"<\s*(img|video|audio|source|iframe|link|object|embed|picture|style|svg)\b[^>]*>", re.IGNORECASE)
 NO_MODEL = (
     "There is no trained model yet: start a training run in the Training tab, or run `llm-scratch train demo "
     "--run-name first`, then choose it here."
@@ -174,10 +176,8 @@ def _card(run: Run | None) -> str:
 
 def safe_card(markdown: str) -> str:
     """A model card without images: the page asks no other machine for anything."""
-    import re
-
     without = re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
-    return re.sub(r"<\s*(img|video|audio|source|iframe|link|object|embed|picture|style|svg)\b[^>]*>", "", without, flags=re.I)
+    return LOADING.sub("", without)
 
 
 def _example_choices(run: Run | None) -> list[tuple[str, str]]:

@@ -34,7 +34,7 @@ def theme() -> Any:
         **both("background_fill_secondary", "var(--sunk)"),
         **both("border_color_primary", "var(--line)"),
         **both("border_color_accent", "var(--accent)"),
-        **both("color_accent", "var(--accent)"),
+        color_accent="var(--accent)",
         **both("color_accent_soft", "var(--accent-soft)"),
         **both("link_text_color", "var(--accent-ink)"),
         **both("block_background_fill", "transparent"),

@@ -17,5 +17,6 @@ def build_model(config: ModelConfig) -> LanguageModel:
 
 
 __all__ = [
-    "GPT", "FAMILIES", "KVCache", "LanguageModel", "Llama", "Memory", "ModelOutput", "Trace", "Transformer", "build_model",
+    "GPT", "FAMILIES", "KVCache", "LanguageModel", "Llama", "Memory", "ModelOutput", "Trace", "Transformer",
+    "build_model",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from playground.views.notice import notice
 from playground.views.tokens import counts_line, ids_line, token_strip, token_table
 
 PAGE = 2_000  # tokens on the screen at once
-SHOW = [("Text", "text"), ("Text and ids", "ids"), ("Bytes", "bytes")]
+SHOW = [("Nothing", "text"), ("Id", "ids"), ("Bytes", "bytes")]
 
 _encodings: Memory[Encoding] = Memory(maximum=16)
 
@@ -42,7 +42,7 @@ def build() -> TokenizerTab:
     message, counts, strip, table, ids, page = tokenize(name, text, False)
     with gr.Row(elem_classes="toolbar"):
         counts_html = gr.HTML(counts, elem_id="token-counts", js_on_load=None, scale=3)
-        show = gr.Radio(SHOW, value="ids", label="Show under each token", elem_id="token-show", elem_classes="segmented")
+        show = gr.Radio(SHOW, value="ids", label="Under each token", elem_id="token-show", elem_classes="segmented")
         parse_special = gr.Checkbox(False, label="Read special tokens", info="Take <s> in the text for the token <s>")
     message_html = gr.HTML(message, js_on_load=None)
     page_slider = gr.Slider(

@@ -58,9 +58,8 @@ def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str =
             subtitle = f"pooled: a cell is the mean of {row_step} × {column_step} tokens · "
     else:
         row, column = (int(number) * CELLS for number in part.split(","))
-        values, rows, columns = (
-            values[row : row + CELLS, column : column + CELLS], rows[row : row + CELLS], columns[column : column + CELLS]
-        )  # fmt: skip
+        values = values[row : row + CELLS, column : column + CELLS]
+        rows, columns = rows[row : row + CELLS], columns[column : column + CELLS]
         subtitle = f"queries {row}–{row + len(rows) - 1}, keys {column}–{column + len(columns) - 1} · "
     highest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
     return HeadView(
@@ -121,6 +120,8 @@ def heatmap(view: HeadView) -> Any:
         )
     )
     figure.update_layout(
+        hoverlabel={"bgcolor": "#1d2129", "bordercolor": "#1d2129", "font": {"color": "#ffffff", "size": 13}},
+        modebar={"remove": ["select2d", "lasso2d", "autoScale2d"], "bgcolor": "rgba(0,0,0,0)"},
         title={"text": f"{escape(view.title)}<br><sub>{escape(view.subtitle)}</sub>", "x": 0, "xref": "container",
                "font": {"size": 15}},
         height=height(len(rows)),
@@ -213,7 +214,7 @@ def numbers(view: HeadView) -> str:
     )
     cut = ""
     if shown.shape != view.values.shape:
-        cut = f" The table shows the first {shown.shape[0]} × {shown.shape[1]} of {'%d × %d' % view.values.shape}."
+        cut = f" The table shows the first {len(shown)} × {shown.shape[1]} of {len(view.rows)} × {len(view.columns)}."
     data = b64encode(to_csv(view).encode("utf-8-sig")).decode("ascii")
     name = view.title.lower().replace(" · ", "-").replace(" ", "-")
     return (

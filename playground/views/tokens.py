@@ -18,33 +18,28 @@ def token_strip(rows: Sequence[Any], pieces: Sequence[bytes]) -> str:
     if not rows:
         return '<p class="nothing">No tokens: the text is empty.</p>'
     parts = ['<div class="token-strip" data-tokens role="list" aria-label="The text as tokens; move with arrow keys">']
-    group: tuple[int, ...] = ()
-    for row, piece in zip(rows, pieces, strict=True):
-        if group and row.index not in group:
-            parts.append(_close_group(group_characters))
-            group = ()
-        if not group and len(row.shares_with) > 1:
-            group, group_characters = row.shares_with, row.characters
+    shared: tuple[int, ...] = ()  # the tokens of the frame that is open
+    for number, (row, piece) in enumerate(zip(rows, pieces, strict=True)):
+        if not shared and len(row.shares_with) > 1:
+            shared = row.shares_with
             parts.append('<span class="shared">')
-        parts.append(_token(row, piece, first=row is rows[0]))
-        if piece.endswith(b"\n") and not group:
+        parts.append(_token(row, piece, first=number == 0))
+        if shared and (row.index == shared[-1] or number == len(rows) - 1):
+            parts.append(f'<span class="shared-whole" aria-hidden="true">{escape(row.characters)}</span></span>')
+            shared = ()
+        if piece.endswith(b"\n"):
             parts.append("<br>")
-    if group:
-        parts.append(_close_group(group_characters))
     return "".join(parts) + "</div>"
 
 
-def _close_group(characters: str) -> str:
-    return f'<span class="shared-whole" aria-hidden="true">{escape(characters)}</span></span>'
-
-
 def _token(row: Any, piece: bytes, first: bool) -> str:
+    """Its id and bytes are attributes that the stylesheet shows: selecting the text selects nothing else."""
     kind = " special" if row.is_special else ""
     label = escape(f"Token {row.index}: {row.text}, id {row.id}, bytes {row.bytes_hex}", quote=True)
     return (
         f'<span class="token{kind}" role="listitem" style="--c:var(--token-{row.index % COLOURS})" '
-        f'data-i="{row.index}"{_kin(row)} tabindex="{0 if first else -1}" aria-label="{label}">'
-        f'<span class="piece">{piece_html(piece)}</span><span class="id">{row.id}</span></span>'
+        f'data-i="{row.index}"{_kin(row)} data-id="{row.id}" data-bytes="{row.bytes_hex}" '
+        f'tabindex="{0 if first else -1}" aria-label="{label}">{piece_html(piece)}</span>'
     )
 
 

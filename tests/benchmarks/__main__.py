@@ -188,10 +188,8 @@ def main(names: list[str]) -> int:
         for row in BENCHMARKS[name]():
             rows.append(row)
             floor = f"{row.floor:>12,.0f}" if row.floor else ""
-            print(
-                f"{row.name:34}{row.ours:>12,.0f}{row.peer:>12,.0f}{row.ratio:>8.2f}{floor:12}  {row.unit} ({row.peer_name})",
-                flush=True,
-            )
+            figures = f"{row.ours:>12,.0f}{row.peer:>12,.0f}{row.ratio:>8.2f}{floor:12}"
+            print(f"{row.name:34}{figures}  {row.unit} ({row.peer_name})", flush=True)
     with open("bench.json", "w", encoding="utf-8") as file:
         json.dump([asdict(row) | {"ratio": row.ratio} for row in rows], file, indent=2)
     return 0

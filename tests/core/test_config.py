@@ -59,7 +59,8 @@ def test_overrides_are_read_by_the_type_of_their_field():
     config = preset("demo").with_overrides(
         [
             "train.max_steps=7", "optim.learning_rate=1e-4", "model.dropout=0", "data.pretokenized=true", "seed=3",
-            "data.src_language=7", "optim.betas=[0.8, 0.9]", "decode.early_stopping=never", "decode.early_stopping=True",
+            "data.src_language=7", "optim.betas=[0.8, 0.9]", "decode.early_stopping=never",
+            "decode.early_stopping=True",
             'decode.logit_bias={"5": 1.5}', "model.family=gpt",
         ]
     )  # fmt: skip

@@ -11,7 +11,9 @@ from core.model import build_model
 
 SHAPES = {
     "gpt": ModelConfig(family="gpt", vocab_size=97, d_model=48, n_layers=3, n_heads=4, max_seq_len=32),
-    "llama": ModelConfig(family="llama", vocab_size=97, d_model=48, n_layers=3, n_heads=4, n_kv_heads=2, max_seq_len=32),
+    "llama": ModelConfig(
+        family="llama", vocab_size=97, d_model=48, n_layers=3, n_heads=4, n_kv_heads=2, max_seq_len=32
+    ),
     "llama-untied": ModelConfig(
         family="llama", vocab_size=97, d_model=48, n_layers=2, n_heads=6, n_kv_heads=1, max_seq_len=32,
         tie_embeddings=False,

@@ -45,7 +45,8 @@ def config(files, *overrides, family="transformer"):
         "data": {"src": str(files / "src.txt"), "tgt": str(files / "tgt.txt")},
         "optim": {"optimizer": "muon", "learning_rate": 0.01, "warmup_steps": 5},
         "train": {
-            "max_steps": 24, "batch_tokens": 256, "val_every": 8, "checkpoint_every": 5, "sample_every": 12, "log_every": 4,
+            "max_steps": 24, "batch_tokens": 256, "val_every": 8, "checkpoint_every": 5, "sample_every": 12,
+            "log_every": 4,
             "ema_decay": 0.9, "threads": 1,
         },
         "decode": {"max_new_tokens": 8},
