@@ -54,24 +54,16 @@ def build_header() -> Header:
     with gr.Column(elem_id="header"):
         gr.HTML(TITLE, elem_id="masthead", js_on_load=None)
         with gr.Row(elem_id="header-row"):
-            with gr.Column(scale=2, min_width=240):
-                model = gr.Dropdown(
-                    models.model_choices(),
-                    value=name,
-                    label="Model",
-                    allow_custom_value=True,
-                    elem_id="model",
-                )
-                examples = gr.Dropdown(_example_choices(run), value=None, label="Examples", elem_id="examples")
+            model = gr.Dropdown(
+                models.model_choices(), value=name, label="Model", allow_custom_value=True, elem_id="model",
+                scale=2, min_width=220,
+            )  # fmt: skip
             text_box = gr.Textbox(
-                text,
-                label="Text",
-                lines=1,
-                max_lines=6,
-                scale=5,
-                min_width=260,
+                text, label="Text", lines=1, max_lines=6, elem_id="text", scale=5, min_width=260,
                 placeholder="Type a text; every tab follows it",
-                elem_id="text",
+            )  # fmt: skip
+            examples = gr.Dropdown(
+                _example_choices(run), value=None, label="Examples", elem_id="examples", scale=2, min_width=200
             )
         message = gr.HTML(notice(problem), elem_id="message", js_on_load=None)
         shown_facts = gr.HTML(_facts(run), elem_id="facts", js_on_load=None)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 KINDS = ("cross", "encoder", "self")
 MEMORY = 128 * 2**20  # bytes of attention that one trace may hold; a longer text is cut
-TARGET_TOKENS = 200  # of a model's own translation
 
 
 @dataclass(frozen=True)
@@ -109,12 +108,12 @@ def _trace_translation(run: "Run", text: str, target: str | None) -> TracedAtten
 
 def _translate(run: "Run", source: list[int], room: int) -> tuple[list[int], bool]:
     """The model's own translation, by beam search if the run asks for it, and whether it came to an end."""
-    from core.decode import GenerationConfig, generate_ids
+    from core.decode import generate_ids
 
     config = run.config.decode
-    if config.strategy != "beam":
-        config = GenerationConfig()
-    config = replace(config, max_new_tokens=min(TARGET_TOKENS, room), min_new_tokens=0, stop_strings=())
+    if config.strategy == "sample":
+        config = replace(config, strategy="greedy", num_return_sequences=1)
+    config = replace(config, max_new_tokens=min(config.max_new_tokens, room), min_new_tokens=0, stop_strings=())
     best = generate_ids(run.model, [source], config)[0][0]
     ids = best.ids[:-1] if best.finished and best.ids else best.ids
     return ids, best.finished
@@ -155,6 +154,18 @@ def entropy(weights: np.ndarray) -> np.ndarray:
     """
     logs = np.log(weights, where=weights > 0, out=np.zeros_like(weights))
     return -(weights * logs).sum(axis=-1) + 0.0  # no negative zero
+
+
+def coverage(weights: np.ndarray) -> np.ndarray:
+    """How much of the keys a head finds: the largest weight that each key gets from any query, averaged over keys.
+
+    (..., queries, keys) -> (...). 1 when every key is looked at fully by some query, as in a word alignment or a
+    previous-token head; 1 / keys when attention is even, or when all of it goes to one key.
+
+    >>> coverage(np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 0.0]]])).tolist()
+    [1.0, 0.5]
+    """
+    return weights.max(axis=-2).mean(axis=-1)
 
 
 def pool(weights: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.analysis.attention import AttentionMaps, TracedAttention, trace_attention
+from core.analysis.attention import AttentionMaps, TracedAttention, coverage, trace_attention
 from core.errors import UserError
 from playground import models
 from playground.header import Header
@@ -58,11 +58,11 @@ class AttentionTab:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is looked at; layer and head count from 1, as on the page."""
+    """What is looked at; layer and head count from 1, as on the page. 0: the head that finds most tokens."""
 
     kind: str = ""
-    layer: int = 1
-    head: int = 1
+    layer: int = 0
+    head: int = 0
     part: str = WHOLE
 
     def within(self, traced: TracedAttention) -> "Choice":
@@ -71,7 +71,10 @@ class Choice:
         maps = traced.kinds[kind]
         layers, heads = maps.weights.shape[:2]
         part = self.part if self.part in [value for _, value in parts(maps)] else WHOLE
-        return Choice(kind, min(max(1, self.layer or 1), layers), min(max(1, self.head or 1), heads), part)
+        if not self.layer or not self.head:
+            best = int(coverage(maps.weights).argmax())
+            return Choice(kind, best // heads + 1, best % heads + 1, part)
+        return Choice(kind, min(max(1, self.layer), layers), min(max(1, self.head), heads), part)
 
 
 def build() -> AttentionTab:

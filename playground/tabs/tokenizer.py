@@ -41,9 +41,9 @@ def build() -> TokenizerTab:
     name, text = models.opening_work()
     message, counts, strip, table, ids, page = tokenize(name, text, False)
     with gr.Row(elem_classes="toolbar"):
-        counts_html = gr.HTML(counts, elem_id="token-counts", js_on_load=None, scale=3)
+        counts_html = gr.HTML(counts, elem_id="token-counts", elem_classes="grow", js_on_load=None)
         show = gr.Radio(SHOW, value="ids", label="Under each token", elem_id="token-show", elem_classes="segmented")
-        parse_special = gr.Checkbox(False, label="Read special tokens", info="Take <s> in the text for the token <s>")
+        parse_special = gr.Checkbox(False, label="Read <s> in the text as the token", elem_id="token-special")
     message_html = gr.HTML(message, js_on_load=None)
     page_slider = gr.Slider(
         1, page["maximum"], value=1, step=1, label=f"Part of {PAGE:,} tokens", visible=page["visible"],

@@ -30,8 +30,10 @@ class HeadView:
     title: str
     subtitle: str
     values: np.ndarray
-    rows: list[str]
+    rows: list[str]  # names with numbers: no two are alike
     columns: list[str]
+    row_ticks: list[str]  # the same without numbers, for the axes
+    column_ticks: list[str]
     row_axis: str
     column_axis: str
     entropy: float  # mean over queries, in nats
@@ -44,6 +46,7 @@ def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str =
     # A decoder's row is best known by the word it is about to write; where it looks for that is the question.
     row_names = maps.written if kind == "cross" else maps.queries
     rows, columns = numbered(row_names), numbered(maps.keys)
+    row_ticks, column_ticks = row_names, maps.keys
     values = weights.astype(np.float64)
     if maps.causal:
         values = np.where(np.tri(*values.shape, dtype=bool), values, np.nan)
@@ -55,11 +58,13 @@ def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str =
             if maps.causal:
                 values = np.where(np.tri(*values.shape, dtype=bool), values, np.nan)
             rows, columns = pooled_names(rows, row_step), pooled_names(columns, column_step)
+            row_ticks, column_ticks = pooled_names(row_names, row_step), pooled_names(maps.keys, column_step)
             subtitle = f"pooled: a cell is the mean of {row_step} × {column_step} tokens · "
     else:
         row, column = (int(number) * CELLS for number in part.split(","))
         values = values[row : row + CELLS, column : column + CELLS]
         rows, columns = rows[row : row + CELLS], columns[column : column + CELLS]
+        row_ticks, column_ticks = row_ticks[row : row + CELLS], column_ticks[column : column + CELLS]
         subtitle = f"queries {row}–{row + len(rows) - 1}, keys {column}–{column + len(columns) - 1} · "
     highest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
     return HeadView(
@@ -68,6 +73,8 @@ def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str =
         values=values,
         rows=rows,
         columns=columns,
+        row_ticks=row_ticks,
+        column_ticks=column_ticks,
         row_axis="token being written (query)" if kind == "cross" else "token that looks (query)",
         column_axis="source token looked at (key)" if kind == "cross" else "token looked at (key)",
         entropy=float(entropy(weights).mean()),
@@ -129,8 +136,8 @@ def heatmap(view: HeadView) -> Any:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, 'Noto Sans', 'Hiragino Sans', 'Noto Sans CJK JP', sans-serif", "size": 12},
-        xaxis=_axis(columns, view.column_axis) | {"tickangle": -60, "side": "bottom"},
-        yaxis=_axis(rows, view.row_axis) | {"autorange": "reversed"},
+        xaxis=_axis(view.column_ticks, view.column_axis) | ({} if len(columns) <= 10 else {"tickangle": -60}),
+        yaxis=_axis(view.row_ticks, view.row_axis) | {"autorange": "reversed"},
     )  # fmt: skip
     return figure
 
@@ -146,10 +153,11 @@ def _axis(names: list[str], title: str) -> dict[str, Any]:
     return {
         "title": {"text": title, "font": {"size": 12}, "standoff": 8},
         "tickvals": ticks,
-        "ticktext": [shorten(names[i]) for i in ticks],
+        "ticktext": [escape(shorten(names[i]), quote=False) for i in ticks],
         "tickfont": {"size": 12 if len(names) <= 32 else 10},
         "showgrid": False,
         "zeroline": False,
+        "showline": False,
         "ticks": "",
         "automargin": True,
         "fixedrange": False,

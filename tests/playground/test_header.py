@@ -1,0 +1,105 @@
+"""The header: which model, which text, what is said about the model, and what happens to bad names."""
+
+import os
+import time
+
+import pytest
+
+from core.errors import RunError
+from core.files import write_text
+from playground import header, models
+
+
+def test_a_run_is_kept_until_its_files_change(runs):
+    first = models.get_run("tiny-gpt")
+    assert models.get_run("tiny-gpt") is first
+    path = runs / "tiny-gpt" / "model.safetensors"
+    os.utime(path, (time.time() + 5, time.time() + 5))
+    second = models.get_run("tiny-gpt")
+    assert second is not first and models.run_stamp(second) == models.run_stamp(first)
+    assert models.get_run(str(runs / "tiny-gpt")) is second  # a directory names the same run
+
+
+def test_only_a_few_runs_are_kept(runs, monkeypatch):
+    monkeypatch.setattr(models, "KEPT", 2)
+    for name in ("tiny-gpt", "tiny-llama", "tiny-transformer"):
+        models.get_run(name)
+    assert len(models._opened) == 2
+
+
+def test_choices_name_runs_with_a_model_only(runs, tmp_path):
+    assert {name for _, name in models.model_choices()} == {"tiny-gpt", "tiny-llama", "tiny-transformer"}
+    (runs / "unfinished").mkdir()
+    try:
+        write_text(runs / "unfinished" / "config.json", "{}")
+        assert "unfinished" not in {name for _, name in models.model_choices()}
+    finally:
+        (runs / "unfinished" / "config.json").unlink()
+        (runs / "unfinished").rmdir()
+
+
+def test_an_untouched_example_gives_way_to_one_of_the_new_family_and_an_own_text_stays(runs):
+    example = models.DEFAULT_TEXT["translation"]
+    settled = ("tiny-transformer", example)
+    text, _, facts, _, message, now = header.choose_model("tiny-gpt", example, settled)
+    assert text == models.DEFAULT_TEXT["language"] and now == ("tiny-gpt", text)
+    assert "GPT" in facts and message == ""
+    text, *_, now = header.choose_model("tiny-gpt", "my own words", settled)
+    assert text == "my own words" and now == ("tiny-gpt", "my own words")
+    back, *_, now = header.choose_model("tiny-transformer", models.DEFAULT_TEXT["language"], now)
+    assert back == example
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing-like-that", "../../etc/passwd", "hf:org/name", "/etc", "<script>alert(1)</script>", "a b"]
+)
+def test_an_unknown_model_is_one_sentence_and_what_was_shown_stays(runs, name):
+    settled = ("tiny-gpt", "hello")
+    text, _, facts, card, message, now = header.choose_model(name, "hello", settled)
+    assert 'role="alert"' in message and "<script>" not in message
+    assert facts == card == ""
+    assert isinstance(now, dict) and now["__type__"] == "update"  # skipped: the tabs keep what they show
+    message, now = header.settle_text(name, "hello", settled)
+    assert 'role="alert"' in message and now == settled
+
+
+def test_a_broken_run_is_one_sentence(runs, tmp_path, monkeypatch):
+    directory = tmp_path / "broken"
+    directory.mkdir()
+    (directory / "config.json").write_text('{"model": {"famly": "gpt"}}')
+    with pytest.raises(RunError, match="famly"):
+        models.get_run(str(directory))
+    message, _ = header.settle_text(str(directory), "x", ("", ""))
+    assert "famly" in message
+
+
+def test_without_any_model_the_page_says_how_to_get_one(no_runs):
+    assert models.opening_work() == (None, models.DEFAULT_TEXT["translation"])
+    message, settled = header.settle_text(None, "hello", ("", ""))
+    assert "llm-scratch train" in message and settled == ("", "")
+
+
+def test_a_text_that_is_too_long_is_refused_and_the_one_before_stays(runs):
+    settled = ("tiny-gpt", "short")
+    message, now = header.settle_text("tiny-gpt", "x" * (header.MAX_CHARACTERS + 1), settled)
+    assert "1,000,001 characters" in message and now == settled
+    message, now = header.settle_text("tiny-gpt", "x" * header.MAX_CHARACTERS, settled)
+    assert message == "" and now[1] != "short"
+
+
+def test_examples_begin_with_the_default_and_include_the_runs_own_prompts(runs):
+    run = models.get_run("tiny-llama")
+    texts = models.examples(run)
+    assert texts[0] == models.default_text(run) and "Dear reader" in texts
+    assert header.use_example("Dear reader", "tiny-llama", ("", ""))[2] == ("tiny-llama", "Dear reader")
+
+
+def test_parameters_are_counted_as_the_model_counts_them(runs):
+    for name in ("tiny-gpt", "tiny-llama", "tiny-transformer"):
+        run = models.get_run(name)
+        assert models.num_parameters(run.config.model) == run.model.num_parameters()
+
+
+def test_a_model_card_fetches_nothing():
+    card = 'Hello ![a picture](https://example.org/x.png) <img src="https://example.org/y.png"> [link](https://example.org)'
+    assert header.safe_card(card) == "Hello a picture  [link](https://example.org)"
