@@ -1,0 +1,205 @@
+"""The command line: `llm-scratch COMMAND`, also `python -m playground`.
+
+Every command takes --json: then stdout is one JSON document and all else goes to stderr. Exit codes: 0 done, 1 failed
+(one sentence on stderr), 2 wrong usage, 130 interrupted. Results as JSON:
+
+    tokenize    {"tokenizer", "results": [{"text", "ids", "tokens", "byte_spans", "characters", "bytes"}]}
+    prepare     {"data", "vocabulary", "train": {"examples", "tokens"}, "val": {...}, "dropped", "too_long"}
+    train       {"run", "directory", "state", "step", "steps", "best_val_loss", "message"}
+    runs        {"runs": [{"run", "bundled", "family", "preset", "state", "step", "steps", "has_model", "error"}]}
+    runs NAME   {"run", "directory", "status", "scores", "config", "metrics", "samples"}
+    stop        {"run", "message"}
+    eval        {"run", "data", "kind", "bleu", "bleu_signature", "chrf", "loss_per_token", ...}, of a language model
+                {"run", "data", "kind", "loss_per_token", "perplexity", "bits_per_byte", "tokens", "bytes"}
+    translate   {"run", "decode", "results": [{"text", "translation", "score", "logprob", "tokens", "seconds",
+                 "truncated", "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs"}]}]}
+    generate    the same, with "continuation" (what follows the prompt "text") in the place of "translation"
+
+Only the standard library is imported here, so that help comes at once; playground.commands imports the rest.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+PROGRAM = "llm-scratch"
+INTERRUPTED = 130
+MODULES = {
+    "app": "serve", "tokenize": "text", "translate": "text", "generate": "text", "prepare": "training",
+    "train": "training", "runs": "runs", "stop": "runs", "eval": "evaluation",
+}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # whatever the locale, Japanese and odd text can be printed
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        module = importlib.import_module(f"playground.commands.{MODULES[args.command]}")
+        code = getattr(module, args.command)(args) or 0
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _failed(error, args.debug)
+
+
+def _failed(error: Exception, debug: bool) -> int:
+    """One sentence, whatever it was; --debug shows where it comes from."""
+    from core.errors import UserError
+
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    elif isinstance(error, UserError):
+        print(" ".join(str(error).split()), file=sys.stderr)
+    else:
+        said = " ".join(str(error).split())[:300]
+        print(f"{PROGRAM} failed: {type(error).__name__}: {said} (--debug shows where).", file=sys.stderr)
+    return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog=PROGRAM, description="See how a language model works: tokens, attention, decoding, training."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = _common()
+
+    def add(name: str, help: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=help, description=help, parents=[common, *parents], allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter if name == "app" else argparse.HelpFormatter,
+        )  # fmt: skip
+
+    command = add("app", "Open the playground in a browser.")
+    command.add_argument("--host", help="address to serve at (HOST, else 127.0.0.1)")
+    command.add_argument("--port", type=int, help="port to serve at (PORT, else 7860)")
+    command.add_argument("--no-browser", action="store_true", help="only serve the page, do not open it")
+
+    command = add("tokenize", "Show the tokens of texts.")
+    command.add_argument("text", nargs="*", help="texts; without any, the lines of standard input")
+    chosen = command.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--run", help="the tokenizer of this run")
+    chosen.add_argument("--tokenizer", help="a tokenizer file or directory, or a tiktoken name")
+
+    command = add("prepare", "Read training data and train a tokenizer on it, and count what there is.", _data())
+    command.add_argument("preset", nargs="?", metavar="PRESET", help="a preset's name")
+    command.add_argument("--output", type=Path, metavar="FILE", help="write the tokenizer there, as tokenizer.json")
+
+    command = add("train", "Train a model.", _data())
+    command.add_argument("preset", nargs="?", metavar="PRESET", help="a preset's name; see `llm-scratch train --list`")
+    command.add_argument("--list", action="store_true", help="list the presets")
+    command.add_argument("--run-name", metavar="NAME", help="the run's name (else one is made from the preset's)")
+    command.add_argument("--resume", action="store_true", help="go on with --run-name from its last checkpoint")
+    _add_on(command)
+
+    command = add("runs", "List runs, or show one.")
+    command.add_argument("name", nargs="?", metavar="NAME", help="show this run's state, losses and samples")
+
+    command = add("stop", "Ask a run to stop after its step; asked again, end it by force.")
+    command.add_argument("name", metavar="NAME")
+
+    command = add("eval", "Measure a run: BLEU and chrF, or loss and bits per byte.", _decoding())
+    command.add_argument("--run", required=True, metavar="NAME")
+    command.add_argument("--data", help="a file or Hugging Face data set (else the run's own validation data)")
+    command.add_argument("--text-column", help="of --data, for language models")
+    command.add_argument("--src-column", help="of --data, for translation")
+    command.add_argument("--tgt-column", help="of --data, for translation")
+    command.add_argument("--src", metavar="FILE", help="sources, line by line")
+    command.add_argument("--ref", metavar="FILE", help="reference translations, line by line")
+    command.add_argument("--max-examples", type=int, default=0, help="evaluate only the first so many")
+    command.add_argument("--output", type=Path, metavar="FILE", help="write the translations there, line by line")
+    command.add_argument(
+        "--save", action=argparse.BooleanOptionalAction,
+        help="keep the scores with the run (else only those of an own run on its whole validation data)",
+    )  # fmt: skip
+    _add_on(command)
+
+    for name, help, run in [
+        ("translate", "Translate texts, the lines of standard input, or what you type.", "enja-transformer"),
+        ("generate", "Continue texts, the lines of standard input, or what you type.", "shakespeare-gpt"),
+    ]:
+        command = add(name, help, _decoding())
+        command.add_argument("text", nargs="*", help="each argument is one text")
+        command.add_argument("--run", default=run, metavar="NAME", help=f"a run's name or directory ({run})")
+        command.add_argument(
+            "--truncate", action="store_true", help="take what fits of a text longer than the model's context"
+        )
+        if name == "generate":
+            command.add_argument("--from-start", action="store_true", help="no prompt: the model begins by itself")
+        _add_on(command)
+    return top
+
+
+def _common() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs are kept (RUNS_DIR, else ./runs)")
+    options.add_argument("--json", action="store_true", help="print one JSON document, and all else on stderr")
+    options.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return options
+
+
+def _data() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--config", type=Path, metavar="FILE", help="a configuration (JSON) in the place of a preset")
+    options.add_argument("--data", help="a file, a Hugging Face data set, builtin:enja or builtin:pydocs")
+    options.add_argument("--text-column", help="the column of a table that holds the text")
+    options.add_argument("--src-column", help="the column that holds the sentences to translate")
+    options.add_argument("--tgt-column", help="the column that holds their translations")
+    options.add_argument("--val-data", help="validation data in the same format (else a part is cut off)")
+    options.add_argument("--src", metavar="FILE", help="plain parallel text: sentences, line by line ...")
+    options.add_argument("--tgt", metavar="FILE", help="... and their translations")
+    options.add_argument("--val-src", metavar="FILE", help="validation sentences")
+    options.add_argument("--val-tgt", metavar="FILE", help="and their translations")
+    _add_set(options)
+    return options
+
+
+def _decoding() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    group = options.add_argument_group("decoding (by default as the run's configuration says)")
+    group.add_argument("--strategy", choices=["greedy", "beam", "sample"])
+    group.add_argument("--num-beams", type=int, metavar="N")
+    group.add_argument("--length-penalty", type=float, metavar="X")
+    group.add_argument("--temperature", type=float, metavar="X")
+    group.add_argument("--top-k", type=int, metavar="N")
+    group.add_argument("--top-p", type=float, metavar="X")
+    group.add_argument("--min-p", type=float, metavar="X")
+    group.add_argument("--typical-p", type=float, metavar="X")
+    group.add_argument("--repetition-penalty", type=float, metavar="X")
+    group.add_argument("--no-repeat-ngram-size", type=int, metavar="N")
+    group.add_argument("--max-new-tokens", type=int, metavar="N")
+    group.add_argument("--num-return-sequences", type=int, metavar="N")
+    group.add_argument("--seed", type=int, metavar="N")
+    _add_set(group)
+    return options
+
+
+def _add_set(options: argparse._ActionsContainer) -> None:
+    options.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE",
+        help="any configuration key, such as train.max_steps=500 or decode.min_p=0.1; may be repeated",
+    )  # fmt: skip
+
+
+def _add_on(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--on", choices=["local"], default="local", help="where to compute: this machine")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

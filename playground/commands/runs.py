@@ -1,0 +1,61 @@
+"""`runs` and `stop`: what there is, how it goes, and enough of it."""
+
+from argparse import Namespace
+from dataclasses import asdict
+
+from core.files import read_json
+from core.run import find_run
+from playground.commands.output import show
+from playground.jobs import LocalBackend
+
+
+def runs(args: Namespace) -> None:
+    backend = LocalBackend(args.runs_dir)
+    if args.name:
+        return _show_run(args, backend)
+    found = backend.runs()
+    result = [
+        {
+            "run": info.name, "bundled": info.bundled, "family": info.family, "preset": info.preset,
+            "state": info.status.state, "step": info.status.step, "steps": info.status.steps,
+            "has_model": info.has_model, "error": info.error or info.status.error,
+        }
+        for info in found
+    ]  # fmt: skip
+    lines = [
+        f"{info.name:<24} {'bundled' if info.bundled else info.status.state:<10} {info.family:<12} "
+        + (f"step {info.status.step:,} of {info.status.steps:,}" if info.status.steps else "")
+        + (f"  {info.error or info.status.error}" if info.error or info.status.error else "")
+        for info in found
+    ]
+    show(args, {"runs": result}, lines or ["There are no runs yet: `llm-scratch train demo --run-name first`."])
+
+
+def _show_run(args: Namespace, backend: LocalBackend) -> None:
+    progress = backend.progress(args.name)
+    directory, status = find_run(args.name, args.runs_dir), progress.status
+    scores = read_json(directory / "scores.json") if (directory / "scores.json").exists() else {}
+    result = {
+        "run": progress.name, "directory": str(directory.resolve()), "status": asdict(status), "scores": scores,
+        "config": read_json(directory / "config.json"), "metrics": progress.metrics, "samples": progress.samples,
+    }  # fmt: skip
+    lines = [
+        f"{progress.name}: {status.state}, step {status.step:,} of {status.steps:,}"
+        + (f", {status.tokens_per_second:,.0f} tokens/s" if status.tokens_per_second else "")
+        + (f", about {status.eta:,.0f} s left" if status.is_active and status.eta else "")
+    ]
+    if status.error:
+        lines.append(status.error)
+    for key, name in (("loss", "training loss"), ("val_loss", "validation loss")):
+        values = [(line["step"], line[key]) for line in progress.metrics if key in line]
+        if values:
+            lines.append(f"{name}: {values[-1][1]:.4f} at step {values[-1][0]:,}")
+    lines += [f"{name}: {value}" for name, value in scores.items() if not isinstance(value, dict)]
+    for sample in (progress.samples[-1]["samples"] if progress.samples else [])[:4]:
+        lines.append(f"  {sample['prompt']!r} -> {sample['output'][:200]!r}")
+    show(args, result, lines)
+
+
+def stop(args: Namespace) -> None:
+    message = LocalBackend(args.runs_dir).stop(args.name)
+    show(args, {"run": args.name, "message": message}, [message])

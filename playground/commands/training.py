@@ -1,0 +1,144 @@
+"""`prepare` and `train`: from a preset, a data set and overrides to a trained run."""
+
+import shutil
+import time
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from core.config import DataConfig, RunConfig
+from core.errors import ConfigError, RunError, UserError
+from playground.commands.output import say, show
+
+
+def run_config(args: Namespace) -> RunConfig:
+    """The preset (or file) with the data and keys of the command line."""
+    from core.presets import PRESETS, preset
+
+    if args.config is not None:
+        try:
+            config = RunConfig.from_json(args.config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The configuration {args.config} cannot be read ({error}).") from None
+    elif args.preset:
+        config = preset(args.preset)
+    else:
+        raise ConfigError(f"Name a preset ({', '.join(PRESETS)}) or a --config file.")
+    config = replace(config, data=data_config(config.data, args)).with_overrides(args.set)
+    check_files(config.data)
+    return config
+
+
+def data_config(data: DataConfig, args: Namespace) -> DataConfig:
+    """Of a preset made for other data only the languages and the share of validation hold."""
+    if args.data and args.data != data.name:
+        plain = DataConfig(
+            src_language=data.src_language, tgt_language=data.tgt_language, val_fraction=data.val_fraction
+        )
+        data = replace(plain, name=args.data)
+    fields = {
+        "text_column": args.text_column, "src_column": args.src_column, "tgt_column": args.tgt_column,
+        "val_data": args.val_data, "src": args.src, "tgt": args.tgt, "val_src": args.val_src, "val_tgt": args.val_tgt,
+    }  # fmt: skip
+    return replace(data, **{name: value for name, value in fields.items() if value})
+
+
+def check_files(data: DataConfig) -> None:
+    """A file that is not there is said before anything is made."""
+    from core.data.readers import existing_file
+    from core.data.sources import is_hub_name
+
+    named = [data.src, data.tgt, data.val_src, data.val_tgt]
+    if not data.src and not data.name.startswith("builtin:") and not is_hub_name(data.name):
+        if not Path(data.name).expanduser().is_dir():
+            named.append(data.name)
+    for name in filter(None, named):
+        existing_file(name)
+
+
+def prepare(args: Namespace) -> None:
+    config = run_config(args)
+    from core.data.sources import load_corpus
+    from core.tokenizer import train_tokenizer
+
+    pairs = config.model.family == "transformer"
+    corpus = load_corpus(config.data, "pairs" if pairs else "text", seed=config.seed)
+    say(corpus.description)
+    tokenizer = train_tokenizer(config.tokenizer, corpus.texts())
+    result: dict[str, Any] = {
+        "data": corpus.description, "vocabulary": tokenizer.vocab_size, "dropped": corpus.dropped, "too_long": 0,
+    }  # fmt: skip
+    lines = [f"vocabulary: {tokenizer.vocab_size:,} tokens"]
+    for name, items in (("train", corpus.train), ("val", corpus.val)):
+        sides = [[p.src for p in items], [p.tgt for p in items]] if pairs else [items]
+        counts = [[len(ids) for ids in tokenizer.encode_batch(side)] for side in sides]
+        result[name] = {"examples": len(items), "tokens": sum(map(sum, counts))}
+        lines.append(f"{name}: {len(items):,} examples, {sum(map(sum, counts)):,} tokens")
+        if pairs:
+            context = config.model.max_seq_len
+            result["too_long"] += sum(max(lengths) >= context for lengths in zip(*counts, strict=True))
+    if result["too_long"]:
+        lines.append(f"longer than the context of {config.model.max_seq_len} tokens: {result['too_long']:,} pairs")
+    lines += [f"left out: {count:,} ({why})" for why, count in corpus.dropped.items()]
+    if args.output:
+        tokenizer.save(args.output)
+        lines.append(f"the tokenizer is in {args.output}; --set tokenizer.path={args.output} trains with it")
+    show(args, result, lines)
+
+
+def train(args: Namespace) -> int:
+    from core.presets import PRESETS
+
+    if args.list:
+        presets = {name: preset.about for name, preset in PRESETS.items()}
+        show(args, {"presets": presets}, (f"{name:<18} {about}" for name, about in presets.items()))
+        return 0
+    from core.run import create_run, find_run, read_metrics
+    from playground.jobs import unused_name
+
+    if args.resume:
+        if not args.run_name:
+            raise ConfigError("--resume needs --run-name, the run to go on with.")
+        directory = find_run(args.run_name, args.runs_dir)
+        _override_resumed(directory, args)
+    else:
+        config = run_config(args)
+        directory = create_run(config, args.run_name or unused_name(args.preset or "run", args.runs_dir), args.runs_dir)
+        say(f"{directory.name}: training in {directory}; Ctrl-C stops it and keeps what is learned")
+    from core.train.loop import train as train_run
+
+    began = time.time()
+    try:
+        status = train_run(directory, resume=args.resume, echo=say)
+    except UserError:
+        started = (directory / "checkpoints").exists() or (directory / "model.safetensors").exists()
+        if not args.resume and not started:
+            shutil.rmtree(directory, ignore_errors=True)  # made by this command, and nothing was learned: no litter
+        raise
+    losses = [line["val_loss"] for line in read_metrics(directory) if "val_loss" in line]
+    best = min(losses) if losses else None
+    result = {
+        "run": directory.name, "directory": str(directory.resolve()), "state": status.state, "step": status.step,
+        "steps": status.steps, "best_val_loss": best, "seconds": round(time.time() - began, 1),
+        "message": status.message,
+    }  # fmt: skip
+    told = f", best validation loss {best:.4f} per token" if best is not None else ""
+    show(args, result, [f"{directory.name}: {status.message} after step {status.step:,}{told}"])
+    return 0
+
+
+def _override_resumed(directory: Path, args: Namespace) -> None:
+    """How the rest is trained may be changed; what the checkpoint's weights stand for may not."""
+    if not args.set:
+        return
+    wrong = [a for a in args.set if not a.startswith(("train.", "optim.", "decode."))]
+    if wrong:
+        raise ConfigError(f"A resumed run keeps its model, tokenizer and data: {wrong[0]!r} cannot be changed.")
+    from core.files import read_json, write_json
+    from core.run import read_status
+
+    if read_status(directory).is_active:
+        raise RunError(f"The run {directory.name} is still training; stop it first.")
+    config = RunConfig.from_dict(read_json(directory / "config.json")).with_overrides(args.set)
+    write_json(directory / "config.json", config.to_dict())
