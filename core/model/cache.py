@@ -33,6 +33,7 @@ class KVCache:
         self.kv = torch.zeros(n_layers, 2, batch_size, n_kv_heads, max_len, d_head, dtype=dtype, device=device)
         self.cross: list[tuple[Tensor, Tensor]] = []
         self.memory_mask: Tensor | None = None  # (B, S), True = may be attended to
+        self.source = torch.arange(batch_size, device=device)  # (B,) which of the first batch's sources a row reads
         self.length = torch.zeros(batch_size, dtype=torch.long, device=device)
 
     @property
@@ -108,7 +109,10 @@ class KVCache:
             shape[2] = len(rows)
             self.kv = self.kv.new_zeros(shape)
         self.kv[:, :, :, :, : self._longest] = used
-        self.cross = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.cross]
-        if self.memory_mask is not None:
-            self.memory_mask = self.memory_mask.index_select(0, rows)
+        source = self.source.index_select(0, rows)
+        if not torch.equal(source, self.source):  # beams that change places among themselves read the same source
+            self.cross = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.cross]
+            if self.memory_mask is not None:
+                self.memory_mask = self.memory_mask.index_select(0, rows)
+            self.source = source
         self.length = self._length.index_select(0, rows)
