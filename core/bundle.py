@@ -45,7 +45,8 @@ def bundle(directory: Path, notes: str, target: Path) -> dict[str, object]:
 
 def card(notes: str, scores: dict[str, object], samples: list[dict]) -> str:
     """The model card: notes, scores, and what the model wrote at its last sample."""
-    rows = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in scores.items())
+    cells = {key.replace("_", " "): str(value).replace("|", "\\|") for key, value in scores.items()}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in cells.items())
     written = ""
     for sample in samples[-1]["samples"] if samples else []:
         prompt, output = (json.dumps(sample[k], ensure_ascii=False) for k in ("prompt", "output"))
