@@ -27,7 +27,7 @@ PRESETS: dict[str, Preset] = {
             data=DataConfig(name="builtin:enja", src_language="en", tgt_language="ja"),
             optim=OptimConfig(optimizer="muon", learning_rate=3e-3, warmup_steps=20, weight_decay=0.01),
             train=TrainConfig(
-                max_steps=300, batch_tokens=2_048, val_every=50, checkpoint_every=100, sample_every=50, log_every=5,
+                max_steps=240, batch_tokens=2_048, val_every=40, checkpoint_every=100, sample_every=40, log_every=5,
                 snapshots=10,
             ),
             decode=TRANSLATE,
@@ -79,7 +79,7 @@ PRESETS: dict[str, Preset] = {
                 optimizer="muon", learning_rate=2e-3, warmup_steps=100, weight_decay=0.1, min_lr_ratio=0.02
             ),
             train=TrainConfig(
-                max_steps=500, batch_tokens=4_096, val_every=50, checkpoint_every=50, sample_every=50, log_every=10,
+                max_steps=300, batch_tokens=4_096, val_every=50, checkpoint_every=50, sample_every=50, log_every=10,
                 ema_decay=0.995, snapshots=12, sample_prompts=("The ", "A function is "),
             ),
             decode=WRITE,
