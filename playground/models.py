@@ -135,10 +135,12 @@ def is_example(text: str) -> bool:
 
 @lru_cache(maxsize=64)
 def num_parameters(config: ModelConfig) -> int:
-    """Learned weights of a model of this shape, without making it."""
-    import torch
-
+    """Learned weights of a model of this shape."""
     from core.model import build_model
 
-    with torch.device("meta"):
+    if config.vocab_size * config.d_model + 16 * config.n_layers * config.d_model**2 < 20_000_000:
+        return build_model(config).num_parameters()
+    import torch
+
+    with torch.device("meta"):  # no memory, but PyTorch takes two seconds to prepare for it
         return build_model(config).num_parameters()

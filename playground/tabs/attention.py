@@ -13,8 +13,8 @@ from playground.memory import Memory
 from playground.views.attention import WHOLE, caption, head_grid, head_view, heatmap, numbers, parts
 from playground.views.notice import notice
 
-KIND_NAMES = {"cross": "Cross (target looks at source)", "encoder": "Encoder self", "self": "Decoder self"}
-ONLY_SELF = {"self": "Self (text looks back at itself)"}
+KIND_NAMES = {"cross": "Cross", "encoder": "Encoder self", "self": "Decoder self"}
+ONLY_SELF = {"self": "Self"}
 CLICK = """
 element.addEventListener('click', (event) => {
   const cell = event.target.closest('.head-cell');

@@ -200,7 +200,7 @@ def head_grid(maps: AttentionMaps, layer: int, head: int) -> str:
     shape = f"--layers:{layers};--heads:{heads};--sprite:url({data_url(png(pixels))})"
     return (
         f'<div class="grid-scroller"><div class="head-grid" role="group" aria-label="All heads: rows are layers, '
-        f'columns are heads" style="{shape}"><span class="grid-corner" aria-hidden="true">layer ↓ head →</span>'
+        f'columns are heads" style="{shape}"><span class="grid-corner" aria-hidden="true">layer ↓\nhead →</span>'
         f"{columns}{''.join(cells)}</div></div>"
     )
 
