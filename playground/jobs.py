@@ -174,17 +174,19 @@ class LocalBackend:
 
 
 def _is_training(pid: int, directory: Path) -> bool:
-    """Whether that process trains this run: process numbers are used again by the system."""
+    """Whether that process trains this run (`-m core.train.loop DIRECTORY` or `train ... --run-name NAME`): process
+    numbers are used again by the system."""
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         try:
             command = subprocess.run(
-                ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, timeout=5, check=False
-            ).stdout
+                ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, timeout=5, check=False, text=True
+            ).stdout.split()
         except (OSError, subprocess.SubprocessError):
             return False
-    return directory.name.encode() in command and b"train" in command
+    trains = "core.train.loop" in command or "train" in command
+    return trains and any(Path(part.rpartition("=")[2]).name == directory.name for part in command)
 
 
 def read_log(directory: Path) -> str:

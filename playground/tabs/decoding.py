@@ -14,7 +14,9 @@ from typing import Any
 import gradio as gr
 
 from core.decode.config import GenerationConfig
-from core.errors import UserError
+from core.errors import RunError, UserError
+from playground.header import NO_MODEL
+from playground.models import get_run
 from playground.views.decoding import Column, column_html
 
 TITLES = ("Greedy", "Beam search", "Top-p")
@@ -168,8 +170,8 @@ def decode_columns(model: str, text: str, *settings: Any, request: gr.Request) -
     try:
         chosen = configs(*settings)
         columns = [replace(c, config=config) for c, config in zip(columns, chosen, strict=True)]
-        from playground.models import get_run
-
+        if not model:
+            raise RunError(NO_MODEL)
         run = get_run(model)
         run.model  # noqa: B018 - read from disk here, so that a broken file is said in place
         for picture in _write(run, text or "", columns, lambda: _requests.state(page, number)):

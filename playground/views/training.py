@@ -71,11 +71,11 @@ def status_html(name: str, status: "Status", metrics: Sequence[dict[str, Any]]) 
         "queued": "waiting to start", "running": "training", "stopping": "stopping after this step", "done": "done",
         "failed": "failed", "cancelled": "stopped",
     }  # fmt: skip
-    losses = [line["val_loss"] for line in metrics if isinstance(line.get("val_loss"), (int, float))]
-    trained = [line["loss"] for line in metrics if isinstance(line.get("loss"), (int, float))]
-    seconds = max((line.get("seconds", 0) for line in metrics), default=0)
-    rates = [line["tokens_per_second"] for line in metrics if "tokens_per_second" in line]
-    step = status.step or max((line.get("step", 0) for line in metrics), default=0)
+    losses, trained, rates, seconds, steps = (
+        [line[key] for line in metrics if isinstance(line.get(key), (int, float))]
+        for key in ("val_loss", "loss", "tokens_per_second", "seconds", "step")
+    )
+    step = status.step or max(steps, default=0)
     rows = [("step", f"{step:,}" + (f" of {status.steps:,}" if status.steps else ""))]
     if trained:
         rows.append(("training loss", f"{trained[-1]:.3f}"))
@@ -86,7 +86,7 @@ def status_html(name: str, status: "Status", metrics: Sequence[dict[str, Any]]) 
     if status.is_active and status.eta is not None:
         rows.append(("time left", duration(status.eta)))
     if seconds:
-        rows.append(("trained for", duration(seconds)))
+        rows.append(("trained for", duration(max(seconds))))
     cells = "".join(f"<div><dt>{title}</dt><dd>{escape(value)}</dd></div>" for title, value in rows)
     what = words.get(status.state, status.state)
     note = status.error or ("" if status.message in ("training", "finished", "") else status.message)
