@@ -122,7 +122,7 @@ def wire(tab: AttentionTab, header: Header) -> None:
           tab.large, **quiet, js=MARK)  # fmt: skip
     tab.grid.select(open_head, [header.settled, tab.typed, *work[1:]], [tab.layer, tab.head, *tab.large], **quiet)
     tab.numbers_box.expand(
-        lambda *values: (True, change_head(*values, True)[2]),
+        open_numbers,
         [header.settled, tab.typed, *tab.pickers], [tab.numbers_open, tab.numbers], **quiet,
     )  # fmt: skip
     tab.numbers_box.collapse(lambda: False, None, tab.numbers_open, **quiet)
@@ -183,6 +183,13 @@ def change_head(
     return _large(traced, Choice(kind, layer, head, part).within(traced), open_)
 
 
+def open_numbers(
+    settled: tuple[str, str], typed: str | None, kind: str, layer: int, head: int, part: str
+) -> tuple[bool, str]:
+    """The table is wanted from now on."""
+    return True, change_head(settled, typed, kind, layer, head, part, True)[2]
+
+
 def open_head(
     settled: tuple[str, str], typed: str | None, kind: str, layer: int, head: int, part: str, open_: bool,
     event: gr.EventData,
@@ -204,7 +211,7 @@ def _everything(settled: tuple[str, str], typed: str | None, choice: Choice, ope
     try:
         traced = trace(*settled, typed)
     except UserError as error:
-        hidden = {"choices": [], "value": None, "visible": False}
+        hidden: dict[str, Any] = {"choices": [], "value": None, "visible": False}
         return [notice(str(error)), hidden, hidden, hidden, hidden, {"visible": False}, {"value": ""}, "", None, "", ""]
     choice = choice.within(traced)
     maps = traced.kinds[choice.kind]

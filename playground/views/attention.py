@@ -13,6 +13,7 @@ from core.analysis.attention import AttentionMaps, block, entropy, pool
 from playground.views.image import data_url, plotly_scale, png
 
 CELLS = 128  # rows and columns of a heatmap; longer texts are pooled, or seen part by part
+LINEAR = 48  # up to so many, colours show the weights themselves
 THUMBNAIL = 32  # the same for the small pictures
 TABLE = 48  # rows and columns of the table of numbers; the CSV has them all
 WHOLE = "whole"
@@ -37,6 +38,7 @@ class HeadView:
     row_axis: str
     column_axis: str
     entropy: float  # mean over queries, in nats
+    power: float  # colours show weight ** power: 1, or 0.5 where many small weights would all look like none
 
 
 def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str = WHOLE, decoder: str = "") -> HeadView:
@@ -49,14 +51,14 @@ def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str =
     row_ticks, column_ticks = row_names, maps.keys
     values = weights.astype(np.float64)
     if maps.causal:
-        values = np.where(np.tri(*values.shape, dtype=bool), values, np.nan)
+        values = np.where(np.tri(*values.shape, dtype=np.bool_), values, np.nan)
     subtitle = ""
     if part == WHOLE:
         row_step, column_step = block(values.shape[0], CELLS), block(values.shape[1], CELLS)
         if row_step > 1 or column_step > 1:
             values = pool(weights, CELLS, CELLS)
             if maps.causal:
-                values = np.where(np.tri(*values.shape, dtype=bool), values, np.nan)
+                values = np.where(np.tri(*values.shape, dtype=np.bool_), values, np.nan)
             rows, columns = pooled_names(rows, row_step), pooled_names(columns, column_step)
             row_ticks, column_ticks = pooled_names(row_names, row_step), pooled_names(maps.keys, column_step)
             subtitle = f"pooled: a cell is the mean of {row_step} × {column_step} tokens · "
@@ -66,6 +68,9 @@ def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str =
         rows, columns = rows[row : row + CELLS], columns[column : column + CELLS]
         row_ticks, column_ticks = row_ticks[row : row + CELLS], column_ticks[column : column + CELLS]
         subtitle = f"queries {row}–{row + len(rows) - 1}, keys {column}–{column + len(columns) - 1} · "
+    power = 1.0 if max(values.shape) <= LINEAR else 0.5
+    if power != 1.0:
+        subtitle += "colours by square root · "
     highest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
     return HeadView(
         title=f"{decoder or TITLES[kind]} · layer {layer + 1} of {layers} · head {head + 1} of {heads}",
@@ -78,6 +83,7 @@ def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str =
         row_axis="token being written (query)" if kind == "cross" else "token that looks (query)",
         column_axis="source token looked at (key)" if kind == "cross" else "token looked at (key)",
         entropy=float(entropy(weights).mean()),
+        power=power,
     )
 
 
@@ -118,7 +124,7 @@ def heatmap(view: HeadView) -> Any:
             customdata=pairs,
             hovertemplate="%{customdata}<br><b>%{z:.4f}</b><extra></extra>",
             hoverongaps=False,
-            colorscale=plotly_scale(),
+            colorscale=plotly_scale(view.power),
             zmin=0,
             zmax=max(float(np.nanmax(view.values)), 1e-6),
             xgap=1 if len(columns) <= 40 else 0,

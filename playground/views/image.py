@@ -19,13 +19,14 @@ def ramp() -> list[tuple[int, int, int, int]]:
     return colours
 
 
-def plotly_scale(steps: int = 17) -> list[list]:
-    """The same ramp as a Plotly colour scale."""
+def plotly_scale(power: float = 1.0, steps: int = 33) -> list[list]:
+    """The same ramp as a Plotly colour scale; power 0.5 colours by the square root of a value."""
     colours = ramp()
     scale = []
     for step in range(steps):
-        red, green, blue, alpha = colours[round(step * 255 / (steps - 1))]
-        scale.append([step / (steps - 1), f"rgba({red},{green},{blue},{alpha / 255:.3f})"])
+        share = (step / (steps - 1)) ** 2  # closer steps where a square root is steep
+        red, green, blue, alpha = colours[round(255 * share**power)]
+        scale.append([share, f"rgba({red},{green},{blue},{alpha / 255:.3f})"])
     return scale
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from core.analysis.attention import AttentionMaps, coverage, entropy, pool
 from playground.views import attention as views
-from playground.views.image import png, ramp
+from playground.views.image import plotly_scale, png, ramp
 
 
 def maps(queries: int, keys: int, causal: bool = False, layers: int = 2, heads: int = 3) -> AttentionMaps:
@@ -105,6 +105,19 @@ def test_long_texts_are_pooled_or_shown_in_parts_and_say_so(causal):
     assert view.rows[0] == "q256 256" and view.columns[0] == "k128 128" and view.values.shape == (44, 128)
     np.testing.assert_allclose(view.values, made.weights[0, 0, 256:, 128:256], atol=1e-7)
     assert views.parts(maps(128, 128)) == [("whole text", "whole")]
+
+
+def test_colours_are_linear_for_short_texts_and_by_square_root_for_long_ones_which_is_said():
+    assert "square root" not in views.head_view(maps(40, 40), "encoder", 0, 0).subtitle
+    assert "square root" in views.head_view(maps(60, 40), "encoder", 0, 0).subtitle
+
+    def alpha_at(scale, value):
+        places, alphas = zip(*((place, float(colour[5:-1].split(",")[3])) for place, colour in scale), strict=True)
+        return np.interp(value, places, alphas)
+
+    for value in (0.05, 0.3):
+        linear, root = alpha_at(plotly_scale(1.0), value), alpha_at(plotly_scale(0.5), value)
+        assert linear == pytest.approx(1.25 * value, abs=0.01) and root == pytest.approx(1.25 * value**0.5, abs=0.01)
 
 
 def test_the_payload_of_a_long_view_is_small():
