@@ -43,6 +43,8 @@ class ModelConfig:
     tie_embeddings: bool = True  # one matrix for input embeddings and output logits
     norm_eps: float = 1e-5
     rope_theta: float = 10_000.0
+    # Llama 3.1's longer context: (factor, low_freq_factor, high_freq_factor, the context before it); empty: none
+    rope_scaling: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         defaults = {
@@ -93,6 +95,15 @@ class ModelConfig:
             raise ConfigError(f"model.norm_position of the {self.family} family must be 'pre'.")
         if self.positions == "rope" and (self.d_model // self.n_heads) % 2:
             raise ConfigError("Rotary positions need an even head size (model.d_model / model.n_heads).")
+        if self.rope_scaling:
+            if self.positions != "rope":
+                raise ConfigError("model.rope_scaling is for rotary positions, so for the llama family only.")
+            factor, low, high, context = (*self.rope_scaling, 0, 0, 0, 0)[:4]
+            if len(self.rope_scaling) != 4 or factor < 1 or not 0 < low < high or context < 1:
+                raise ConfigError(
+                    "model.rope_scaling must be [factor, low_freq_factor, high_freq_factor, original context] with "
+                    f"factor at least 1 and 0 < low < high, not {list(self.rope_scaling)}."
+                )
         if self.family == "llama" and self.activation != "silu":
             raise ConfigError("model.activation of the llama family must be 'silu' (it is part of SwiGLU).")
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from core.config import RunConfig
 from core.errors import ConfigError, RunError, UserError
 from core.files import check_name, read_json, read_jsonl, write_atomic, write_json
+from core.hub import fetch, is_checkpoint, is_hub_name
 
 if TYPE_CHECKING:
     from core.model import LanguageModel
@@ -97,11 +98,17 @@ def default_runs_dir() -> Path:
 
 
 def load(name: str, runs_dir: Path | None = None) -> Run:
-    """A run by its name (own runs come before bundled ones of the same name), or a run directory.
+    """A run by its name (own runs come before bundled ones of the same name), or a run directory, or a checkpoint in
+    Hugging Face's format: its directory, or `hf:org/name` on the hub.
 
     Raises RunError, one sentence, when there is none or when it is broken.
     """
-    return _open(find_run(name, runs_dir))
+    directory = find_run(name, runs_dir)
+    if is_checkpoint(directory):
+        from core.model.hf import import_pretrained
+
+        return import_pretrained(directory, name=name if is_hub_name(name) else "")
+    return _open(directory)
 
 
 def _open(directory: Path) -> Run:
@@ -124,10 +131,10 @@ def _open(directory: Path) -> Run:
 
 
 def find_run(name: str, runs_dir: Path | None = None) -> Path:
-    """The directory of a run that is named, or that is given as a path."""
+    """The directory of a run that is named, or that is given as a path. `hf:org/name` is downloaded first."""
     name = str(name).strip()
-    if name.startswith("hf:"):
-        raise RunError(f"{name[:80]!r}: Hugging Face checkpoints are not supported yet; choose one of your runs.")
+    if is_hub_name(name):
+        return fetch(name)
     if os.sep in name or name in (".", ".."):
         directory = Path(name)
         if not (directory / "config.json").is_file():

@@ -10,7 +10,10 @@ from core.errors import UserError
 from core.run import Run, find_run, list_runs, load
 
 KEPT = 4  # opened runs; the bundled ones and one more stay in memory
-FILES = ("config.json", "tokenizer.json", "model.safetensors", "README.md", "scores.json")
+FILES = (
+    *("config.json", "tokenizer.json", "model.safetensors", "README.md", "scores.json"),
+    *("model.safetensors.index.json", "tokenizer_config.json", "generation_config.json"),  # of checkpoints of the hub
+)
 
 DEFAULT_TEXT = {
     "translation": "I'd like a cup of coffee.",

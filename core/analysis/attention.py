@@ -64,8 +64,10 @@ def _trace_text(run: "Run", text: str) -> TracedAttention:
     import torch
 
     model, notes = run.model, []  # type: ignore[var-annotated]
-    ids = [model.bos_id, *run.tokenizer.encode(text).ids]
+    ids = model.prompt_ids(run.tokenizer.encode(text).ids)
     ids = _cut(ids, longest(run), "text", notes)
+    if not text:
+        notes.append("The text is empty: the model sees nothing but the token that begins every text.")
     with torch.inference_mode():
         output = model(torch.tensor([ids], device=model.device), trace=True)
     names = token_names(run.tokenizer, ids)

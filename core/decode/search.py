@@ -98,7 +98,7 @@ def stream_ids(
 
 
 def _texts_to_ids(run: "Run", texts: Sequence[str] | str) -> tuple[list[list[int] | None], list[str]]:
-    """Ids with <s> before a prompt or </s> behind a source; None for a source without a word."""
+    """Ids with <s> before a prompt, if the model begins so, or </s> behind a source; None for an empty source."""
     texts = [texts] if isinstance(texts, str) else list(texts)
     model = run.model
     ids: list[list[int] | None] = []
@@ -106,7 +106,7 @@ def _texts_to_ids(run: "Run", texts: Sequence[str] | str) -> tuple[list[list[int
         if model.is_encoder_decoder:
             ids.append([*run.tokenizer.encode(text).ids, model.eos_id] if text.strip() else None)
         else:
-            ids.append([model.bos_id, *run.tokenizer.encode(text).ids])
+            ids.append(model.prompt_ids(run.tokenizer.encode(text).ids))
     return ids, texts
 
 

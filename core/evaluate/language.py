@@ -48,7 +48,7 @@ def evaluate_language(
 def token_stream(run: "Run", documents: Sequence[str]) -> np.ndarray:
     """Ids of all documents with an end token after each; a text in one piece gets none."""
     encoded = run.tokenizer.encode_batch(list(documents))
-    if len(encoded) > 1:
+    if len(encoded) > 1 and run.model.eos_id >= 0:
         encoded = [[*ids, run.model.eos_id] for ids in encoded]
     stream = np.concatenate([np.array(ids, dtype=np.int64) for ids in encoded])
     if not len(stream):

@@ -1,6 +1,7 @@
 """What all three families have in common: the interface, and the walk through the decoder's layers."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,8 @@ class LanguageModel(nn.Module):
     """
 
     is_encoder_decoder = False
-    pad_id, bos_id, eos_id = 0, 1, 2
+    pad_id, bos_id, eos_id = 0, 1, 2  # imported checkpoints bring their own; an eos_id of -1: there is none
+    begins_with_bos = True  # our models have seen bos before every text; GPT-2 has not
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -56,7 +58,7 @@ class LanguageModel(nn.Module):
             self.positions = nn.Embedding(config.max_seq_len, config.d_model)
         self.rotary = None
         if config.positions == "rope":
-            self.rotary = RotaryPositions(config.max_seq_len, config.d_head, config.rope_theta)
+            self.rotary = RotaryPositions(config.max_seq_len, config.d_head, config.rope_theta, config.rope_scaling)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
             Layer(config, causal=True, cross=self.is_encoder_decoder) for _ in range(config.n_layers)
@@ -80,6 +82,10 @@ class LanguageModel(nn.Module):
     def num_parameters(self) -> int:
         """Weights that are learned; tied ones count once."""
         return sum(p.numel() for p in self.parameters())
+
+    def prompt_ids(self, ids: Sequence[int]) -> list[int]:
+        """A text's ids as a decoder-only model begins to read them: with bos before them, if it knows it there."""
+        return [self.bos_id, *ids] if self.begins_with_bos or not ids else list(ids)
 
     def encode(self, src_ids: Tensor, src_mask: Tensor | None = None, trace: bool = False) -> Memory | None:
         """The source, read by the encoder; None for families without one."""

@@ -36,6 +36,18 @@ class SinusoidalPositions(nn.Module):
         return self.table[positions]
 
 
+def scale_frequencies(frequency: Tensor, factor: float, low: float, high: float, context: float) -> Tensor:
+    """Llama 3.1's frequencies for a context `factor` times as long as the `context` of the first training.
+
+    Pairs that turn more than `high` times within the old context stay as they are; those that turn less than `low`
+    times are slowed down by `factor`; between the two it is interpolated. (Dubey et al., "The Llama 3 Herd of Models",
+    2024; the formula is that of the published reference code.)
+    """
+    turns = context * frequency / (2 * math.pi)
+    kept = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequency * (kept + (1 - kept) / factor)
+
+
 class RotaryPositions(nn.Module):
     """Rotary position embedding, in the rotate-half layout of the Llama checkpoints.
 
@@ -46,9 +58,11 @@ class RotaryPositions(nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, max_seq_len: int, d_head: int, theta: float) -> None:
+    def __init__(self, max_seq_len: int, d_head: int, theta: float, scaling: tuple[float, ...] = ()) -> None:
         super().__init__()
         frequency = theta ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)  # (d_head / 2,)
+        if scaling:
+            frequency = scale_frequencies(frequency, *scaling)
         angle = torch.arange(max_seq_len, dtype=torch.float64)[:, None] * frequency
         angle = torch.cat([angle, angle], dim=-1)  # (max_seq_len, d_head)
         self.register_buffer("cos", angle.cos().float(), persistent=False)
