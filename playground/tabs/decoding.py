@@ -162,13 +162,27 @@ def stop_columns(request: gr.Request) -> None:
     _requests.stop(_page(request))
 
 
-def decode_columns(model: str, text: str, *settings: Any, request: gr.Request) -> Iterator[list[str]]:
+def decode_columns(
+    model: str,
+    text: str,
+    beams: int,
+    length_penalty: float,
+    temperature: float,
+    top_p: float,
+    top_k: int,
+    max_new_tokens: int,
+    repetition_penalty: float,
+    seed: int,
+    request: gr.Request,  # gradio hands it over by its place, so the settings are named one by one
+) -> Iterator[list[str]]:
     """Write the three columns; yields their HTML as they grow. What goes wrong is said in the columns."""
     page = _page(request)
     number = _requests.begin(page)
     columns = [Column(title, config) for title, config in zip(TITLES, configs(), strict=True)]
     try:
-        chosen = configs(*settings)
+        chosen = configs(
+            beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed
+        )
         columns = [replace(c, config=config) for c, config in zip(columns, chosen, strict=True)]
         if not model:
             raise RunError(NO_MODEL)
