@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 
 READY = {
     "tokenizer": "#token-strip .token",
-    "attention": "#heatmap .js-plotly-plot, #heatmap svg",
+    "attention": "#heatmap .main-svg",
     "decoding": "#decoding-beam .decoding-number",
     "training": "#training-plot .main-svg",
 }

@@ -33,12 +33,12 @@ def test_nothing_is_empty_on_arrival(page):
     expect(page.locator("#token-strip .token")).to_have_count(len(tokens.ids))
     open_tab(page, "Attention")
     expect(page.locator("#head-grid .head-cell").first).to_be_visible()
-    expect(page.locator("#heatmap .js-plotly-plot, #heatmap svg").first).to_be_visible()
+    expect(page.locator("#heatmap .main-svg").first).to_be_visible()
     open_tab(page, "Decoding")
     for column in ("greedy", "beam", "top-p"):
         expect(page.locator(f"#decoding-{column} .decoding-token").first).to_be_visible()
     open_tab(page, "Training")
-    expect(page.locator("#training-plot .js-plotly-plot, #training-plot svg").first).to_be_visible()
+    expect(page.locator("#training-plot .main-svg").first).to_be_visible()
 
 
 def test_a_sentence_is_followed_through_the_tabs(page):
