@@ -55,7 +55,6 @@ class Run:
 
 def load_model(directory: Path, config: RunConfig, weights: str = "model.safetensors") -> "LanguageModel":
     """Build the model and fill it from a safetensors file of the run. Raises RunError naming what does not fit."""
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -68,17 +67,22 @@ def load_model(directory: Path, config: RunConfig, weights: str = "model.safeten
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise RunError(f"{weights} of the run {directory.name} is broken ({error}); train or copy it again.") from None
-    with torch.device("meta"):
-        shell = build_model(config.model)
-    expected = {name: tuple(t.shape) for name, t in shell.state_dict().items()}
     found = {name: tuple(t.shape) for name, t in state.items()}
+    shape = config.model
+    least = shape.vocab_size * shape.d_model + 2 * shape.n_layers * shape.d_model * (shape.d_model + shape.d_ff)
+    if least > sum(t.numel() for t in state.values()):  # before memory is taken for a model that cannot be this one
+        raise RunError(
+            f"{weights} of the run {directory.name} does not fit its config.json: it has "
+            f"{sum(t.numel() for t in state.values()):,} weights, of which at least {least:,} are expected."
+        )
+    model = build_model(config.model)
+    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
     if expected != found:
         wrong = sorted(expected.items() ^ found.items())[0][0]
         raise RunError(
             f"{weights} of the run {directory.name} does not fit its config.json: see {wrong} "
             f"(expected {expected.get(wrong, 'nothing')}, found {found.get(wrong, 'nothing')})."
         )
-    model = build_model(config.model)
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()})
     return model.eval()
 

@@ -62,21 +62,19 @@ def data_name(data: Any) -> str:
     return data.name.replace("\\", "/").rpartition("/")[2] if looks_local else data.name
 
 
+SCORES = {
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "loss_per_token": "Loss per token",
+    "perplexity": "Perplexity",
+    "bits_per_byte": "Bits per byte",
+}
+
+
 def score_rows(scores: dict[str, Any]) -> list[tuple[str, str]]:
-    """Numbers of scores.json under readable names; what is no number or text is left out."""
-    names = {
-        "bleu": "BLEU",
-        "chrf": "chrF",
-        "val_loss": "Validation loss",
-        "bits_per_byte": "Bits per byte",
-        "perplexity": "Perplexity",
-        "ppl": "Perplexity",
-    }
-    rows = []
-    for key, value in scores.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or key.endswith(("_seconds", "_minutes")):
-            continue
-        label = names.get(str(key).lower(), str(key).replace("_", " "))
-        shown = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-        rows.append((label, shown))
-    return rows[:4]
+    """The scores of scores.json under their usual names; how they were measured is on the card."""
+    return [
+        (label, f"{scores[key]:.4g}")
+        for key, label in SCORES.items()
+        if isinstance(scores.get(key), (int, float)) and not isinstance(scores[key], bool)
+    ]
