@@ -39,7 +39,7 @@ EXAMPLES = {
         DEFAULT_TEXT["pydocs"],
         "A class definition defines a",
         "If the expression is",
-        "The \"try\" statement specifies exception handlers",
+        'The "try" statement specifies exception handlers',
     ],
     "language": [DEFAULT_TEXT["language"], "Once upon a time", "The weather today"],
 }

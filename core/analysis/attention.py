@@ -1,7 +1,7 @@
 """Who attends to whom while a model reads a text: traced once, kept as numpy arrays with the tokens' names.
 
-    traced = trace_attention(run, "I'd like a cup of coffee.")
-    traced.kinds["cross"].weights[layer, head]       # (queries, keys), each row sums to 1
+traced = trace_attention(run, "I'd like a cup of coffee.")
+traced.kinds["cross"].weights[layer, head]       # (queries, keys), each row sums to 1
 """
 
 import math

@@ -110,9 +110,7 @@ def without_own(subject: Phrase, other: Phrase) -> Tokens:
     return other.ja[2:] if subject.pronoun == "I" and other.owner == "my" else other.ja
 
 
-def declare(
-    draw: Draw, clause: Clause, mode: str, past: bool, negative: bool, own: bool | None = None
-) -> Sentence:
+def declare(draw: Draw, clause: Clause, mode: str, past: bool, negative: bool, own: bool | None = None) -> Sentence:
     """A statement; now and then with its time in front: "Yesterday Tom ..." and 昨日、トムは ..."""
     subject = clause.subject
     assert subject is not None

@@ -35,8 +35,15 @@ def relative_person(draw: Draw) -> Sentence:
     if head.agreement == "p":
         return None
     lasting = draw.chance(0.45)
-    clause = make_clause(draw, "1", draw.pick(LASTING if lasting else COMMON), "" if lasting else "past", who=head,
-                         many=False, adjuncts=1)
+    clause = make_clause(
+        draw,
+        "1",
+        draw.pick(LASTING if lasting else COMMON),
+        "" if lasting else "past",
+        who=head,
+        many=False,
+        adjuncts=1,
+    )
     if clause is None:
         return None
     mode = "progressive" if lasting else "simple"
@@ -49,8 +56,9 @@ def relative_person(draw: Draw) -> Sentence:
         if clashes(subject, head) or "who" in [word for word, _ in subject.en]:
             return None
         knows = "knows" if subject.agreement == "3" else "know"
-        return end([*subject.en, (knows, "0.v"), *en], [*topic(subject), *ja, ("を", ""), ("知って", "0.v"),
-                                                        ("います", "0.a")])
+        return end(
+            [*subject.en, (knows, "0.v"), *en], [*topic(subject), *ja, ("を", ""), ("知って", "0.v"), ("います", "0.a")]
+        )
     if roll < 0.45:
         return question([("who", "0q"), ("is", "0.a"), *en], [*ja, ("は", ""), ("誰", "0q"), ("です", "0.a")])
     past, negative = False, draw.chance(0.2)
@@ -84,8 +92,12 @@ def relative_thing(draw: Draw) -> Sentence:
     clause.object = None
     _, group = english_verb(clause, "simple", True, False, False, False)
     en = [*head_en, ("that", ""), *subject.en, *group, *clause.english_rest()]
-    ja = [*topic(subject, "が"), *clause.japanese_rest(), *japanese_verb(clause, "simple", True, False, False),
-          (noun.ja, "0s")]
+    ja = [
+        *topic(subject, "が"),
+        *clause.japanese_rest(),
+        *japanese_verb(clause, "simple", True, False, False),
+        (noun.ja, "0s"),
+    ]
     roll, past, negative = draw.random(), draw.chance(0.4), draw.chance(0.2)
     if roll < 0.6:
         be_word = be(past, "p" if plural else "3")
@@ -112,8 +124,18 @@ def relative_thing(draw: Draw) -> Sentence:
 
 _USES = [
     VERBS[key]
-    for key in (("read", "読む"), ("eat", "食べる"), ("drink", "飲む"), ("use", "使う"), ("wear", "着る"),
-                ("lose", "なくす"), ("break", "壊す"), ("find", "見つける"), ("wash", "洗う"), ("see", "見る"))
+    for key in (
+        ("read", "読む"),
+        ("eat", "食べる"),
+        ("drink", "飲む"),
+        ("use", "使う"),
+        ("wear", "着る"),
+        ("lose", "なくす"),
+        ("break", "壊す"),
+        ("find", "見つける"),
+        ("wash", "洗う"),
+        ("see", "見る"),
+    )
 ]
 
 
@@ -215,8 +237,13 @@ def before_or_after(draw: Draw) -> Sentence:
     else:
         conjunction, link = "after", [(forms["past"][0], "1.v"), ("後", "1c"), ("で", "1c")]
     en = [*who.en, *group, *clause.english_rest(), (conjunction, "1c"), *gerund, *inner.english_rest()]
-    ja = [*topic(who), *inner.japanese_rest(), *link, *clause.japanese_rest(),
-          *japanese_verb(clause, "simple", past, False, True)]
+    ja = [
+        *topic(who),
+        *inner.japanese_rest(),
+        *link,
+        *clause.japanese_rest(),
+        *japanese_verb(clause, "simple", past, False, True),
+    ]
     return end(en, ja)
 
 
@@ -233,16 +260,32 @@ def when(draw: Draw) -> Sentence:
     _, inner_group = english_verb(inner, "simple", True, False, False, False)
     en_main = [*first.en, *group, *main.english_rest()]
     en_inner = [("when", "1c"), *second.en, *inner_group, *inner.english_rest()]
-    ja = [*topic(second, "が"), *inner.japanese_rest(), *japanese_verb(inner, "simple", True, False, False),
-          ("とき", "1c"), ("、", ""), *topic(first), *main.japanese_rest(),
-          *japanese_verb(main, "progressive", True, False, True)]
+    ja = [
+        *topic(second, "が"),
+        *inner.japanese_rest(),
+        *japanese_verb(inner, "simple", True, False, False),
+        ("とき", "1c"),
+        ("、", ""),
+        *topic(first),
+        *main.japanese_rest(),
+        *japanese_verb(main, "progressive", True, False, True),
+    ]
     if draw.chance(0.4):
         return end([*en_inner, (",", ""), *en_main], ja)
     return end([*en_main, *en_inner], ja)
 
 
-_ARRIVALS = [VERBS[key] for key in (("come", "来る"), ("arrive", "着く"), ("call", "電話する"), ("get", "起きる"),
-                                    ("return", "帰る"), ("go", "行く"))]
+_ARRIVALS = [
+    VERBS[key]
+    for key in (
+        ("come", "来る"),
+        ("arrive", "着く"),
+        ("call", "電話する"),
+        ("get", "起きる"),
+        ("return", "帰る"),
+        ("go", "行く"),
+    )
+]
 
 
 def condition(draw: Draw) -> Sentence:
@@ -319,13 +362,25 @@ def thought(draw: Draw) -> Sentence:
             return None
     else:
         mode, past = ("future", False) if thinker[0] == "think" and draw.chance(0.7) else ("simple", True)
-        clause = make_clause(draw, "0", draw.pick(WILLED if mode == "future" else COMMON),
-                             "future" if mode == "future" else "past", who=inner, adjuncts=1, many=False)
+        clause = make_clause(
+            draw,
+            "0",
+            draw.pick(WILLED if mode == "future" else COMMON),
+            "future" if mode == "future" else "past",
+            who=inner,
+            adjuncts=1,
+            many=False,
+        )
         if clause is None:
             return None
         _, group = english_verb(clause, mode, past, negative, False, draw.chance(0.5))
-        ja = [*start, *topic(inner, particle), *clause.japanese_rest(),
-              *japanese_verb(clause, mode, past, negative, False), *tail]
+        ja = [
+            *start,
+            *topic(inner, particle),
+            *clause.japanese_rest(),
+            *japanese_verb(clause, mode, past, negative, False),
+            *tail,
+        ]
         return end([*lead, *inner.en, *group, *clause.english_rest()], ja)
     be_word = be(past, inner.agreement)
     middle = negated(be_word, "0", draw.chance(0.5)) if negative else [(be_word, "0.a")]
@@ -347,12 +402,26 @@ def two_actions(draw: Draw) -> Sentence:
     if not past:
         second_group = second_group[1:]  # will buy ... and make ...
     en = [*who.en, *group, *first.english_rest(), ("and", "1c"), *second_group, *second.english_rest()]
-    ja = [*topic(who), *first.japanese_rest(), (first.verb.ja_forms["te"][0], "0.v"), ("、", "1c"),
-          *second.japanese_rest(), *japanese_verb(second, mode, past, False, True)]
+    ja = [
+        *topic(who),
+        *first.japanese_rest(),
+        (first.verb.ja_forms["te"][0], "0.v"),
+        ("、", "1c"),
+        *second.japanese_rest(),
+        *japanese_verb(second, mode, past, False, True),
+    ]
     return end(en, ja)
 
 
 _MOVES = [VERBS["arrive", "着く"], VERBS["take", "乗る"]]
-_FIRSTS = [VERBS[key] for key in (("go", "行く"), ("come", "来る"), ("get", "起きる"), ("return", "帰る"),
-                                  ("buy", "買う"), ("borrow", "借りる"))]
-
+_FIRSTS = [
+    VERBS[key]
+    for key in (
+        ("go", "行く"),
+        ("come", "来る"),
+        ("get", "起きる"),
+        ("return", "帰る"),
+        ("buy", "買う"),
+        ("borrow", "借りる"),
+    )
+]

@@ -103,7 +103,6 @@ def description(draw: Draw) -> Sentence:
     return end([*subject.en, *middle, *words], ja_all)
 
 
-
 def existence(draw: Draw) -> Sentence:
     """There are three cats in the park. · Is there a bank near the station? · The book is on the desk."""
     roll, past, asked = draw.random(), draw.chance(0.25), draw.chance(0.2)
@@ -205,8 +204,14 @@ def possession(draw: Draw) -> Sentence:
             return None
         en_what = [(clause.verb.en_forms["ing"], "1.v"), *clause.english_rest()]
         verb = "like"
-        ja = [*clause.japanese_rest(), (clause.verb.ja_forms["dictionary"][0], "1.v"), ("の", ""), ("が", ""),
-              ("好き", "0.v"), ("ではありません" if negative else "です", "0.a")]
+        ja = [
+            *clause.japanese_rest(),
+            (clause.verb.ja_forms["dictionary"][0], "1.v"),
+            ("の", ""),
+            ("が", ""),
+            ("好き", "0.v"),
+            ("ではありません" if negative else "です", "0.a"),
+        ]
     else:
         what = thing(draw, "0o", draw.pick(_WISHES), "?", many=True)
         if subject.pronoun not in ("I", "we", "you") or what.en[0][0] == "the":
@@ -274,8 +279,13 @@ def weather(draw: Draw) -> Sentence:
         clause = Clause("0", _FALL[base], Phrase([("it", "0s")], [(noun, "0.v")]))
         mode = {"past": "simple", "future": "future", "now": "progressive"}[when]
         _, group = english_verb(clause, mode, when == "past", negative, False, draw.chance(0.5))
-        ja = [*day.ja, *place.ja, (noun, "0.v"), ("が" if not negative else "は", ""),
-              *japanese_verb(clause, mode, when == "past", negative, True)]
+        ja = [
+            *day.ja,
+            *place.ja,
+            (noun, "0.v"),
+            ("が" if not negative else "は", ""),
+            *japanese_verb(clause, mode, when == "past", negative, True),
+        ]
         return end([("it", ""), *group, *place.en, *day.en], ja)
     en, ja_adjective = draw.pick((("cold", "寒い"), ("hot", "暑い"), ("warm", "暖かい"), ("cool", "涼しい")))
     past = when == "past"
@@ -293,7 +303,16 @@ def weather(draw: Draw) -> Sentence:
 
 
 _FALL = {
-    base: Verb(base, "", {"base": base, "s": base + "s", "past": base + "ed", "participle": base + "ed",
-                          "ing": base + "ing"}, lex.verb_forms("降る", "godan"), "", (), False, (), "")
+    base: Verb(
+        base,
+        "",
+        {"base": base, "s": base + "s", "past": base + "ed", "participle": base + "ed", "ing": base + "ing"},
+        lex.verb_forms("降る", "godan"),
+        "",
+        (),
+        False,
+        (),
+        "",
+    )
     for base in ("rain", "snow")
 }

@@ -313,9 +313,7 @@ PROFESSION_ADJECTIVES = [ADJECTIVES[a] for a in "kind famous young good".split()
 
 NUMBERS = dict(zip("one two three four five six seven eight nine ten".split(), "一二三四五六七八九十", strict=True))
 HOURS = NUMBERS | {"eleven": "十一", "twelve": "十二"}
-DAYS = dict(
-    zip("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(), "月火水木金土日", strict=True)
-)
+DAYS = dict(zip("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(), "月火水木金土日", strict=True))
 # when: past, future, habit; English words to Japanese (one morpheme each, the words are aligned to all of it)
 TIMES = {
     "past": {"yesterday": "昨日", "last night": "昨夜", "last week": "先週", "this morning": "今朝", "today": "今日"},

@@ -30,7 +30,7 @@ COPULA_PLAIN = {(False, False): "だ", (True, False): "だった", (False, True)
 
 
 def verb_class(verb: str, ichidan: bool) -> str:
-    """"godan", "ichidan", "suru" or "kuru". 切る and 食べる end alike: the lexicon has to say which are ichidan."""
+    """ "godan", "ichidan", "suru" or "kuru". 切る and 食べる end alike: the lexicon has to say which are ichidan."""
     if verb.endswith("する"):
         return "suru"
     if verb.endswith("来る"):
@@ -139,5 +139,5 @@ def regular_past(verb: str) -> str:
 
 
 def article(word: str) -> str:
-    """"a" or "an", by the sound that a word of the lexicon begins with."""
+    """ "a" or "an", by the sound that a word of the lexicon begins with."""
     return "an" if word[0] in "aeiou" and not word.startswith(("uni", "use")) else "a"

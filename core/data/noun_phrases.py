@@ -95,15 +95,19 @@ def thing(
         en_number, ja_number = draw.pick(_FEW)
         counted = [(ja_number, key + "#"), (noun.counter, key + "#")]
         if uncounted:
-            cups = [("a" if en_number == "one" else en_number, key + "#"),
-                    ("cup" if en_number == "one" else "cups", key + "#"), ("of", "")]
+            cups = [
+                ("a" if en_number == "one" else en_number, key + "#"),
+                ("cup" if en_number == "one" else "cups", key + "#"),
+                ("of", ""),
+            ]
             return Phrase([*cups, *en_adjective, (noun.en, key)], ja, "3", "it", counted)
         word = noun.en if en_number == "one" else noun.en_plural
         agreement = "3" if en_number == "one" else "p"
         return Phrase([(en_number, key + "#"), *en_adjective, (word, key)], ja, agreement, "it", counted)
     if many and noun.counter and not uncounted and roll < 0.36:
-        return Phrase([("many", key + "#"), *en_adjective, (noun.en_plural, key)], ja, "p", "they",
-                      [("たくさん", key + "#")])
+        return Phrase(
+            [("many", key + "#"), *en_adjective, (noun.en_plural, key)], ja, "p", "they", [("たくさん", key + "#")]
+        )
     roll = 0.45 + 0.55 * draw.random() if generic else draw.random()
     word = noun.en
     if definite and roll < 0.4 or roll < 0.2:
@@ -163,8 +167,9 @@ def time_phrase(draw: Draw, key: str, when: str, clock: bool = False) -> Phrase:
     roll = draw.random()
     if clock and roll < 0.35:
         en, ja = draw.pick(_HOURS)
-        return Phrase([("at", key + "@"), (en, key + "#"), ("o'clock", key)],
-                      [(ja, key + "#"), ("時", key), ("に", key + "@")])
+        return Phrase(
+            [("at", key + "@"), (en, key + "#"), ("o'clock", key)], [(ja, key + "#"), ("時", key), ("に", key + "@")]
+        )
     if roll < 0.5 and when != "habit":
         en, ja = draw.pick(_DAYS)
         return Phrase([("on", key + "@"), (en, key)], [(f"{ja}曜日", key), ("に", key + "@")])

@@ -130,16 +130,19 @@ def wh_question(draw: Draw) -> Sentence:
 
 def request(draw: Draw) -> Sentence:
     """Please open the window. · Please don't ... · Let's ... · Shall we ... ? · Don't ... ! · ... !"""
-    clause = make_clause(draw, "0", draw.pick(WILLED), "future" if draw.chance(0.4) else "", subject=False,
-                         me=True)
+    clause = make_clause(draw, "0", draw.pick(WILLED), "future" if draw.chance(0.4) else "", subject=False, me=True)
     if clause is None:
         return None
     forms, v, m = clause.verb.ja_forms, "0.v", "0m"
     base = [(word, v) for word in clause.verb.en.split()]
     rest, ja = clause.english_rest(), clause.japanese_rest()
     roll = draw.random()
-    if clause.object and (clause.object.quantity and (0.3 <= roll < 0.45 or 0.8 <= roll < 0.9)
-                          or clause.object.ja[0][0] == "私" and 0.45 <= roll < 0.8):
+    if clause.object and (
+        clause.object.quantity
+        and (0.3 <= roll < 0.45 or 0.8 <= roll < 0.9)
+        or clause.object.ja[0][0] == "私"
+        and 0.45 <= roll < 0.8
+    ):
         return None  # not: Please don't buy two pens. Let's help me.
     if roll < 0.3:
         return end([("please", m), *base, *rest], [*ja, (forms["te"][0], v), ("ください", m)])
@@ -166,8 +169,16 @@ def modal(draw: Draw) -> Sentence:
     if mode == "must":
         asked = False
     when = "future" if mode in ("must", "want") and draw.chance(0.4) else ""
-    clause = make_clause(draw, "0", verb, when, asked=asked, subject=mode != "may", many=mode in ("must", "want"),
-                         generic=mode == "experience")
+    clause = make_clause(
+        draw,
+        "0",
+        verb,
+        when,
+        asked=asked,
+        subject=mode != "may",
+        many=mode in ("must", "want"),
+        generic=mode == "experience",
+    )
     if clause is None:
         return None
     if mode == "may":

@@ -190,9 +190,7 @@ def _split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pair], l
 
 
 def _typed(pair: Pair, config: "DataConfig") -> Pair:
-    return pair._replace(
-        src=join_words(pair.src, config.src_language), tgt=join_words(pair.tgt, config.tgt_language)
-    )
+    return pair._replace(src=join_words(pair.src, config.src_language), tgt=join_words(pair.tgt, config.tgt_language))
 
 
 def _typed_forms(pairs: list[Pair], config: "DataConfig", seed: int) -> list[Pair]:

@@ -41,9 +41,7 @@ _CAPITALISED = frozenset(
     toyota nikon mcdonald anderson bennett curtis crouch estella santa hiroko yukio noriko tomoko takeshi jesus buddha
     god bible""".split()
 )
-_UPPER = frozenset(
-    "tv cd cds ufo ufos usa uk u.s. u.s.a. o.k. ok dj nasa ntt fm pc vip fbi sos id abc ibm ol".split()
-)
+_UPPER = frozenset("tv cd cds ufo ufos usa uk u.s. u.s.a. o.k. ok dj nasa ntt fm pc vip fbi sos id abc ibm ol".split())
 _SPELLED = {
     "mcdonald": "McDonald",
     "cds": "CDs",
@@ -92,7 +90,7 @@ def as_corpus(sentence: str) -> str:
             words.append(word)
             continue
         body = word.rstrip(".,?!;:")
-        tail = re.findall(r"\.{3}|[.,?!;:]", word[len(body):])
+        tail = re.findall(r"\.{3}|[.,?!;:]", word[len(body) :])
         words += [w for w in (body, *tail) if w]
     return " ".join(words)
 
@@ -149,7 +147,7 @@ def _attach(words: list[str]) -> str:
             text += '"' if double_open or glue else ' "'
             double_open, glue = not double_open, not double_open
         elif word == "'":
-            possessive = text.endswith(("s", "in")) and not single_open and words[position + 1:].count("'") % 2 == 0
+            possessive = text.endswith(("s", "in")) and not single_open and words[position + 1 :].count("'") % 2 == 0
             if single_open or possessive:
                 text, single_open, glue = text + "'", False, False
             else:

@@ -4,8 +4,14 @@ from core.data.lexicon import Adjective
 from core.data.morphology import COPULA_PLAIN, COPULA_POLITE, POLITE, adjective_forms, plain_key
 from core.data.phrases import Clause, Tokens
 
-_BE = {(False, "1"): "am", (False, "3"): "is", (False, "p"): "are", (True, "1"): "was", (True, "3"): "was",
-       (True, "p"): "were"}
+_BE = {
+    (False, "1"): "am",
+    (False, "3"): "is",
+    (False, "p"): "are",
+    (True, "1"): "was",
+    (True, "3"): "was",
+    (True, "p"): "were",
+}
 _NOT = {"am": "", "can": "can't", "will": "won't", "shall": "shan't"}
 
 
@@ -87,8 +93,12 @@ def japanese_verb(clause: Clause, mode: str, past: bool, negative: bool, polite:
     return _plain(forms, plain, v, n)
 
 
-_DEKIRU = {"dictionary": ("できる",), "past": ("できた",), "negative": ("でき", "ない"),
-           "negative past": ("でき", "なかった")}
+_DEKIRU = {
+    "dictionary": ("できる",),
+    "past": ("できた",),
+    "negative": ("でき", "ない"),
+    "negative past": ("でき", "なかった"),
+}
 _IRU = {(False, False): "いる", (True, False): "いた", (False, True): "いない", (True, True): "いなかった"}
 
 

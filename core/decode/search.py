@@ -5,7 +5,7 @@ returned. Models are used as they are: `model.eval()` is the caller's.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ def generate(
 
 def stream(
     run: "Run", texts: Sequence[str] | str, config: GenerationConfig | None = None, trace: bool = False
-) -> Iterator[StreamEvent]:
+) -> Generator[StreamEvent, None, None]:
     """`generate`, step by step: an event for every step of every sample (beams: of every input).
 
     The last event of an input carries its Generation. Closing the iterator stops the work. All texts go in one batch.
@@ -91,7 +91,7 @@ def stream_ids(
     eos_id: int | None = None,
     tokenizer: Any = None,
     trace: bool = False,
-) -> Iterator[StreamEvent]:
+) -> Generator[StreamEvent, None, None]:
     """`generate_ids`, step by step."""
     decoder = _Decoder(model, config or GenerationConfig(), trace, bos_id, eos_id, tokenizer)
     return decoder.stream(list(inputs), None)
@@ -142,7 +142,7 @@ class _Decoder:
         texts: Sequence[str] | None = None,
         batch_rows: int | None = None,
         text: bool = True,
-    ) -> Iterator[StreamEvent]:
+    ) -> Generator[StreamEvent, None, None]:
         """Events of all inputs; `text` False: only the last event of each input, which has everything."""
         for row, ids in enumerate(inputs):
             if ids is None:

@@ -1,5 +1,6 @@
 """What happens between steps: figures, validation, checkpoints, samples, and the wish to stop."""
 
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,6 +66,7 @@ class Recorder(L.Callback):
         self.window_steps, self.window_tokens = 0, 0
         self.last_validation = -1  # the step of it
         self.rate = 0.0
+        self.started = 0.0  # time.time() at which this session of training began
         self.val_batches = prepared.val_batches(self.config.train.val_batches)
         self.val_whole = len(self.val_batches) == len(prepared.val_batches())
 
@@ -139,8 +141,6 @@ class Recorder(L.Callback):
             self.wandb_run.log({k: v for k, v in values.items() if k not in ("step", "time")}, step=step)
 
     def status(self, module: TrainingModule, message: str) -> None:
-        import os
-
         left = self.config.train.max_steps - module.step
         per_step = (self.elapsed() / module.step) if module.step else None
         Status(
@@ -150,7 +150,7 @@ class Recorder(L.Callback):
             tokens_per_second=round(self.rate, 1),
             eta=round(left * per_step, 1) if per_step else None,
             pid=os.getpid(),
-            started=getattr(self, "started", 0.0),
+            started=self.started,
             message=message,
         ).write(self.directory)
 

@@ -67,8 +67,9 @@ def _decode(args: Namespace, what: str) -> None:
     empty = "The text is empty: give a sentence to translate."
     if what == "continuation":
         empty = "The prompt is empty: give a text to continue, or --from-start to let the model begin by itself."
+    texts: list[str]
     if getattr(args, "from_start", False):
-        texts: list[str] | None = [""]
+        texts = [""]
     elif args.text:
         texts = args.text
         _refuse_empty(texts, empty)

@@ -23,6 +23,11 @@ TITLES = ("Greedy", "Beam search", "Top-p")
 REFRESH = 0.06  # seconds between two pictures of a column
 LONGEST = 400  # new tokens
 MAX_BEAMS = 12
+INTRO = (
+    '<p class="decoding-intro">Three ways to choose the next token, on the same model and text. '
+    '<span class="decoding-scale">certain <span aria-hidden="true"></span> unlikely.</span> '
+    "Point at a token, or move to it with Tab, to see what else was likely.</p>"
+)
 
 
 @dataclass
@@ -56,19 +61,14 @@ class DecodingTab:
 
 def build(model: str | None = None, text: str = "") -> DecodingTab:
     """The components, columns still empty: `on_load` fills them."""
-    gr.HTML(
-        '<p class="decoding-intro">The same model and text, three ways to choose the next token. '
-        '<span class="decoding-scale">certain <span aria-hidden="true"></span> unlikely</span> '
-        "Point at a token, or move to it with Tab, for its probability and what else was likely.</p>",
-        padding=False,
-    )
-    with gr.Row(elem_classes="decoding-buttons"):
-        run = gr.Button("Run", variant="primary", min_width=110, scale=0)
-        stop = gr.Button("Stop", variant="stop", min_width=110, scale=0)
+    with gr.Row(elem_classes="decoding-top"):
+        gr.HTML(INTRO, padding=False, js_on_load=None)
+        run = gr.Button("Run", variant="primary", min_width=90, scale=0, elem_id="decoding-run")
+        stop = gr.Button("Stop", variant="stop", min_width=90, scale=0, elem_id="decoding-stop")
     with gr.Row(elem_classes="decoding-columns", equal_height=False):
         waiting = [Column(title, config) for title, config in zip(TITLES, configs(), strict=True)]
         columns = [
-            gr.HTML(column_html(column), elem_id=f"decoding-{name}", min_width=280, padding=False)
+            gr.HTML(column_html(column), elem_id=f"decoding-{name}", padding=False, js_on_load=None)
             for name, column in zip(("greedy", "beam", "top-p"), waiting, strict=True)
         ]
     with gr.Accordion("Settings", open=False), gr.Row():
@@ -180,9 +180,7 @@ def decode_columns(
     number = _requests.begin(page)
     columns = [Column(title, config) for title, config in zip(TITLES, configs(), strict=True)]
     try:
-        chosen = configs(
-            beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed
-        )
+        chosen = configs(beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed)
         columns = [replace(c, config=config) for c, config in zip(columns, chosen, strict=True)]
         if not model:
             raise RunError(NO_MODEL)
@@ -231,9 +229,7 @@ def _advance(column: Column, events: Iterator[Any]) -> Column:
     if event is None:
         return replace(column, state="done")
     if event.generation is None:
-        return replace(
-            column, hypothesis=event.hypothesis, beams=event.beams, forward_passes=column.forward_passes + 1
-        )
+        return replace(column, hypothesis=event.hypothesis, beams=event.beams, forward_passes=column.forward_passes + 1)
     generation = event.generation
     beams = generation.hypotheses if column.config.strategy == "beam" and not column.config.is_greedy else []
     return replace(

@@ -19,7 +19,7 @@ from playground.views.training import curves, log_html, run_label, samples_html,
 
 EVERY = 1.0  # seconds between two looks at the followed run
 START = "demo"
-SIZES = [("As the preset", "preset"), ("Small", "small"), ("Medium", "medium"), ("Large", "large"), ("Own", "own")]
+SIZES = [("Preset", "preset"), ("Small", "small"), ("Medium", "medium"), ("Large", "large"), ("Own", "own")]
 DATA = [("Built in", "builtin"), ("Upload a file", "upload"), ("Hugging Face", "hub")]
 
 
@@ -81,7 +81,7 @@ def build(model: str | None = None, text: str = "") -> TrainingTab:
         with gr.Column(scale=2, min_width=300, elem_classes="training-form"):
             chosen = gr.Dropdown(list(PRESETS), value=START, label="Preset", elem_id="training-preset")
             about = gr.HTML(about_html(START), padding=False)
-            data = gr.Radio(DATA, value="builtin", label="Data", elem_id="training-data")
+            data = gr.Radio(DATA, value="builtin", label="Data", elem_id="training-data", elem_classes="segmented")
             upload = gr.File(
                 label="Text file, or table with columns", type="filepath", visible=False, height=120,
                 file_types=[".txt", ".md", ".csv", ".tsv", ".jsonl", ".json", ".parquet"],
@@ -97,7 +97,7 @@ def build(model: str | None = None, text: str = "") -> TrainingTab:
                 text_column = gr.Textbox("text", label="Text column", visible=False, min_width=110)
                 src_column = gr.Textbox("src", label="Source column", visible=False, min_width=110)
                 tgt_column = gr.Textbox("tgt", label="Target column", visible=False, min_width=110)
-            size = gr.Radio(SIZES, value="preset", label="Size", elem_id="training-size")
+            size = gr.Radio(SIZES, value="preset", label="Size", elem_id="training-size", elem_classes="segmented")
             with gr.Row():
                 d_model = gr.Number(
                     config.model.d_model, label="Width (d_model)", precision=0, visible=False, min_width=110
@@ -277,9 +277,9 @@ def look(name: str | None, seen: Any) -> list[Any]:
     if now == seen:
         return [gr.skip()] * 9
     shown = _show(progress)
-    if progress is not None and seen and now[:2] == seen[:2] and len(progress.metrics) == seen[3]:
+    if now is not None and seen and now[:2] == seen[:2] and now[3] == seen[3]:
         shown[1] = gr.skip()  # the curves have not moved
-    changed = not seen or now[:3] != seen[:3]
+    changed = not seen or now is None or now[:3] != seen[:3]
     return [
         *shown,
         gr.update(choices=run_choices()) if changed else gr.skip(),
@@ -331,5 +331,3 @@ def _curves(progress: Progress | None) -> Any:
 
 def _samples(progress: Progress | None) -> str:
     return samples_html(progress.samples if progress else [])
-
-

@@ -179,7 +179,7 @@ def figures_html(column: Column) -> str:
     count, total = len(hypothesis.ids), hypothesis.total_logprob
     mean = total / count if count else 0.0
     rows = [
-        ("log-probability", number(total)),
+        ("log-prob", number(total)),
         ("per token", number(mean)),
         ("perplexity", number(math.exp(min(-mean, 700)))),
         ("tokens", f"{count:,}"),
@@ -193,12 +193,14 @@ def figures_html(column: Column) -> str:
 
 def beams_html(beams: Sequence["Hypothesis"]) -> str:
     """The best hypotheses with their scores, the winner first."""
-    rows = "".join(
-        f'<tr><td>{place}</td><td class="decoding-number">{number(beam.score)}</td>'
-        f'<td class="decoding-number">{number(beam.total_logprob)}</td>'
-        f'<td dir="auto">{escape(beam.text) or "(nothing)"}{"" if beam.finished else " …"}</td></tr>'
-        for place, beam in enumerate(beams, start=1)
-    )
+    rows = ""
+    for place, beam in enumerate(beams, start=1):
+        text = escape(beam.text + ("" if beam.finished else " …")) if beam.ids else "(nothing)"
+        rows += (
+            f'<tr><td>{place}</td><td class="decoding-number">{number(beam.score)}</td>'
+            f'<td class="decoding-number">{number(beam.total_logprob)}</td>'
+            f'<td dir="auto"><span title="{text}">{text.replace(chr(10), " ⏎ ")}</span></td></tr>'
+        )
     return (
         f'<details class="decoding-beams" open><summary>The {len(beams)} best</summary><table><thead><tr>'
         '<th scope="col">#</th><th scope="col">score</th><th scope="col">log-prob</th><th scope="col">text</th>'

@@ -73,12 +73,12 @@ def token_table(rows: Sequence[Any], pieces: Sequence[bytes]) -> str:
     )
     return (
         '<div class="scroller" tabindex="0" role="region" aria-label="Table of tokens"><table class="token-table" '
-        f'data-tokens><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f"data-tokens><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
 def _whole(row: Any) -> str:
-    return f' <small>part of {escape(row.characters)}</small>' if row.is_partial else ""
+    return f" <small>part of {escape(row.characters)}</small>" if row.is_partial else ""
 
 
 def span(pair: tuple[int, int]) -> str:

@@ -44,8 +44,8 @@ def curves(name: str, metrics: Sequence[dict[str, Any]]) -> "go.Figure":
         legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
         hovermode="x",
         uirevision=name,  # a zoomed curve stays zoomed while it grows
-        xaxis={**axis, "title": {"text": "step"}, "rangemode": "tozero"},
-        yaxis={**axis, "title": {"text": "loss (nats per token)"}},
+        xaxis={**axis, "title": {"text": "step", "font": {"size": 13}}, "rangemode": "tozero"},
+        yaxis={**axis, "title": {"text": "loss (nats per token)", "font": {"size": 13}}},
     )
     if not training[0] and not validation[0]:
         figure.add_annotation(

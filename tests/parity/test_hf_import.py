@@ -3,6 +3,9 @@
 import json
 import socket
 import threading
+from hashlib import sha1
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
@@ -390,3 +393,81 @@ def test_export_opens_in_transformers(config, tokenizer, tmp_path):
     assert generate(again, text, short)[0].ids == generate(run, text, short)[0].ids
     with pytest.raises(RunError, match="is not empty"):
         export_pretrained(run, exported)
+
+
+REVISIONS = "/api/models/org/name/revision/"
+
+
+class FakeHub(BaseHTTPRequestHandler):
+    """The three questions that a download asks: what is in the repository, each file's head, and the file."""
+
+    directory: Path
+    commit = "c" * 40
+    asked: list[str]
+
+    def answer(self, body, status=200, **headers):
+        self.send_response(status)
+        for key, value in {"Content-Length": len(body), **headers}.items():
+            self.send_header(key.replace("_", "-"), str(value))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def do_GET(self):
+        path = self.path.split("?")[0]
+        self.asked.append(path)
+        files = sorted(p.name for p in self.directory.iterdir())
+        if path.removesuffix(self.commit) in ("/api/models/org/name", *(REVISIONS + r for r in ("", "v1", "main"))):
+            siblings = [{"rfilename": name} for name in files]
+            self.answer(json.dumps({"id": "org/name", "sha": self.commit, "siblings": siblings}).encode())
+        elif path.startswith("/api/models/org/name/tree/"):
+            tree = [
+                {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": sha1(p.read_bytes()).hexdigest()}
+                for p in self.directory.iterdir()
+            ]
+            self.answer(json.dumps(tree).encode(), Content_Type="application/json")
+        elif path.startswith(f"/org/name/resolve/{self.commit}/") and path.rpartition("/")[2] in files:
+            body = (self.directory / path.rpartition("/")[2]).read_bytes()
+            self.answer(body, X_Repo_Commit=self.commit, ETag=f'"{sha1(body).hexdigest()}"')
+        elif "/revision/" in path:
+            self.answer(b"", 404, X_Error_Code="RevisionNotFound")
+        else:
+            self.answer(b"", 404, X_Error_Code="RepoNotFound")
+
+    do_HEAD = do_GET
+
+    def log_message(self, format, *args):
+        pass
+
+
+def test_a_model_of_the_hub(hub, tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    theirs = make(gpt2())
+    theirs.save_pretrained(repository, max_shard_size="20KB")
+    (repository / "model.py").write_text("raise SystemExit")
+    (repository / "pytorch_model.bin").write_bytes(b"pickle")
+    handler = type("Handler", (FakeHub,), {"directory": repository, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub(f"http://127.0.0.1:{server.server_port}")
+    try:
+        run = load("hf:org/name")
+        assert run.name == "hf:org/name"
+        assert_same(run.model, theirs)
+        assert not [path for path in handler.asked if path.endswith((".bin", ".py"))]
+        asked = len(handler.asked)
+        assert load("hf:org/name").directory == run.directory and len(handler.asked) == asked  # asked once
+        assert load("hf:org/name@v1").directory == run.directory
+        with pytest.raises(RunError, match="there is no such revision"):
+            load("hf:org/name@v2")
+        with pytest.raises(RunError, match="There is no model hf:org/other that you may read"):
+            load("hf:org/other")
+        for file in repository.glob("*.safetensors"):
+            file.unlink()
+        with pytest.raises(RunError, match="only pickled weights"):
+            import_pretrained("hf:org/name", revision="c" * 40)
+    finally:
+        server.shutdown()
+        server.server_close()
+    monkeypatch.setattr(core.hub, "_found", {})
+    assert load("hf:org/name@v1").directory == run.directory  # from the cache, without the hub

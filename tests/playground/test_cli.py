@@ -220,7 +220,7 @@ def test_decoding_settings():
 
     assert config().num_beams == 4 and config("--strategy", "greedy").is_greedy
     assert config("--temperature", "0.5").strategy == "sample" and config("--max-new-tokens", "7").strategy == "beam"
-    assert config("--set", "decode.stop_strings=[\"x\"]").stop_strings == ("x",)
+    assert config("--set", 'decode.stop_strings=["x"]').stop_strings == ("x",)
 
 
 # ------------------------------------------------------------------------------------------------------- training

@@ -4,7 +4,9 @@ import re
 from html import unescape
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
+from gradio.helpers import special_args
 
 from core.decode import generate
 from core.run import load
@@ -17,7 +19,7 @@ SETTINGS = (4, 1.0, 0.8, 0.9, 0, 8, 1.0, 3)
 
 
 def pictures(model, text, *settings, page=PAGE):
-    return list(decoding.decode_columns(model, text, *(settings or SETTINGS), request=page))
+    return list(decoding.decode_columns(page, model, text, *(settings or SETTINGS)))
 
 
 def plain(html):
@@ -32,11 +34,22 @@ def test_the_columns_end_with_what_generate_returns(runs, name):
     for html, config in zip(last, decoding.configs(*SETTINGS), strict=True):
         expected = generate(run, ["ROMEO: a cup"], config)[0]
         assert f"<dt>tokens</dt><dd>{len(expected.ids)}</dd>" in html
-        assert f"<dt>log-probability</dt><dd>{number(expected.best.total_logprob)}</dd>" in html
+        assert f"<dt>log-prob</dt><dd>{number(expected.best.total_logprob)}</dd>" in html
         assert html.count('role="tooltip"') <= len(expected.ids)
         if config.strategy == "beam":
             assert html.count("<tr><td>") == 4 == len(expected.hypotheses)
             assert number(expected.score) in html
+
+
+def test_gradio_calls_it_with_the_page_and_the_fields(runs):
+    with gr.Blocks():
+        tab = decoding.build()
+    fields = [component.value for component in tab.settings]
+    request = gr.Request(session_hash="real")
+    given, *_ = special_args(decoding.decode_columns, ["tiny-gpt", "ROMEO:", *fields], request)
+    assert len(list(decoding.decode_columns(*given))[-1]) == 3 and "real" in decoding._requests.newest
+    given, *_ = special_args(decoding.stop_columns, [], request)
+    decoding.stop_columns(*given)
 
 
 def test_they_are_written_step_by_step(runs, monkeypatch):
@@ -49,7 +62,7 @@ def test_they_are_written_step_by_step(runs, monkeypatch):
 
 def test_stop_acts_within_a_step_and_keeps_what_is_written(runs, monkeypatch):
     monkeypatch.setattr(decoding, "REFRESH", 0.0)
-    events = decoding.decode_columns("tiny-gpt", "ROMEO:", *SETTINGS[:5], 40, 1.0, 3, request=PAGE)
+    events = decoding.decode_columns(PAGE, "tiny-gpt", "ROMEO:", *SETTINGS[:5], 40, 1.0, 3)
     for _ in range(3):
         before = next(events)
     decoding.stop_columns(PAGE)
@@ -62,10 +75,10 @@ def test_stop_acts_within_a_step_and_keeps_what_is_written(runs, monkeypatch):
 
 def test_a_newer_request_of_the_page_ends_an_older_one_and_leaves_other_pages_alone(runs, monkeypatch):
     monkeypatch.setattr(decoding, "REFRESH", 0.0)
-    old = decoding.decode_columns("tiny-gpt", "old", *SETTINGS, request=PAGE)
-    other = decoding.decode_columns("tiny-gpt", "old", *SETTINGS, request=SimpleNamespace(session_hash="other"))
+    old = decoding.decode_columns(PAGE, "tiny-gpt", "old", *SETTINGS)
+    other = decoding.decode_columns(SimpleNamespace(session_hash="other"), "tiny-gpt", "old", *SETTINGS)
     next(old), next(other)
-    new = decoding.decode_columns("tiny-gpt", "new", *SETTINGS, request=PAGE)
+    new = decoding.decode_columns(PAGE, "tiny-gpt", "new", *SETTINGS)
     next(new)
     assert list(old) == []
     without_speed = re.compile(r"<dt>tokens/s</dt><dd>[^<]*")
@@ -104,7 +117,7 @@ def test_settings_reach_the_columns_they_are_for():
 
 def test_one_beam_is_greedy(runs):
     last = pictures("tiny-gpt", "x", 1, *SETTINGS[1:])[-1]
-    figure = re.compile(r"<dt>log-probability</dt><dd>([^<]*)")
+    figure = re.compile(r"<dt>log-prob</dt><dd>([^<]*)")
     assert figure.search(last[0])[1] == figure.search(last[1])[1]
 
 

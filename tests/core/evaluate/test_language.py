@@ -66,9 +66,7 @@ def test_loss_equals_the_validation_of_training(run):
     from core.train.module import validation_loss
 
     batches = BlockBatches(token_stream(run, DOCUMENTS), 16, 8)
-    total, tokens = validation_loss(
-        run.model, [batches.batch(starts) for starts in batches.batches(0, shuffle=False)]
-    )
+    total, tokens = validation_loss(run.model, [batches.batch(starts) for starts in batches.batches(0, shuffle=False)])
     assert evaluate(run, documents=DOCUMENTS)["loss_per_token"] == pytest.approx(total / tokens, abs=1e-5)
 
 

@@ -95,7 +95,7 @@ def test_the_figures_are_those_of_the_hypothesis():
     column = Column("Greedy", GenerationConfig(), "done", given, seconds=0.5)
     shown = plain(column_html(column, TOKENIZER))
     total, count = sum(given.logprobs), len(given.ids)
-    assert f"log-probability{number(total)}" in shown
+    assert f"log-prob{number(total)}" in shown
     assert f"per token{number(total / count)}" in shown
     assert f"perplexity{number(math.exp(-total / count))}" in shown
     assert f"tokens{count}" in shown and f"tokens/s{2 * count}" in shown

@@ -85,7 +85,9 @@ def test_facts_say_what_a_model_is():
             "data": {"name": "/home/someone/secret place/notes<1>.txt"},
         }
     )
-    rows = dict(fact_rows(config, 5_312_000, {"loss_per_token": 1.23456, "bits_per_byte": 1.5, "note": "x", "ok": True}))
+    rows = dict(
+        fact_rows(config, 5_312_000, {"loss_per_token": 1.23456, "bits_per_byte": 1.5, "note": "x", "ok": True})
+    )
     assert rows["Heads"] == "8 (2 key-value)" and rows["Parameters"] == "5.3 M" and rows["Vocabulary"] == "2,048"
     assert rows["Trained on"] == "notes<1>.txt" and rows["Loss per token"] == "1.235" and "note" not in rows
     html = facts(config, 5_312_000, {})
