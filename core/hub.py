@@ -116,7 +116,7 @@ def _download(repository: str, revision: str | None) -> Path:
         return Path(
             snapshot_download(
                 repository,
-                revision=commit or revision,
+                revision=revision,  # by its name, so that the cache knows what the name stands for when offline
                 allow_patterns=FILES,
                 etag_timeout=TIMEOUT,
                 local_files_only=commit is None,
