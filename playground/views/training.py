@@ -43,6 +43,7 @@ def curves(name: str, metrics: Sequence[dict[str, Any]]) -> "go.Figure":
         font={"color": INK, "size": 13, "family": "system-ui, sans-serif"},
         legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
         hovermode="x",
+        showlegend=True,
         uirevision=name,  # a zoomed curve stays zoomed while it grows
         xaxis={**axis, "title": {"text": "step", "font": {"size": 13}}, "rangemode": "tozero"},
         yaxis={**axis, "title": {"text": "loss (nats per token)", "font": {"size": 13}}},
@@ -145,9 +146,8 @@ def run_label(info: "RunInfo") -> str:
     status = info.status
     if info.error:
         return f"{info.name} · broken"
-    if status.is_active and status.steps:
-        return f"{info.name} · {status.state} {status.step / status.steps:.0%}"
-    return f"{info.name} · {'bundled' if info.bundled else 'stopped' if status.state == 'cancelled' else status.state}"
+    words = {"running": "training", "cancelled": "stopped"}
+    return f"{info.name} · {'bundled' if info.bundled else words.get(status.state, status.state)}"
 
 
 def duration(seconds: float) -> str:

@@ -19,7 +19,7 @@ SETTINGS = (4, 1.0, 0.8, 0.9, 0, 8, 1.0, 3)
 
 
 def pictures(model, text, *settings, page=PAGE):
-    return list(decoding.decode_columns(page, model, text, *(settings or SETTINGS)))
+    return list(decoding.decode_columns(model, text, *(settings or SETTINGS), page))
 
 
 def plain(html):
@@ -62,7 +62,7 @@ def test_they_are_written_step_by_step(runs, monkeypatch):
 
 def test_stop_acts_within_a_step_and_keeps_what_is_written(runs, monkeypatch):
     monkeypatch.setattr(decoding, "REFRESH", 0.0)
-    events = decoding.decode_columns(PAGE, "tiny-gpt", "ROMEO:", *SETTINGS[:5], 40, 1.0, 3)
+    events = decoding.decode_columns("tiny-gpt", "ROMEO:", *SETTINGS[:5], 40, 1.0, 3, PAGE)
     for _ in range(3):
         before = next(events)
     decoding.stop_columns(PAGE)
@@ -75,10 +75,10 @@ def test_stop_acts_within_a_step_and_keeps_what_is_written(runs, monkeypatch):
 
 def test_a_newer_request_of_the_page_ends_an_older_one_and_leaves_other_pages_alone(runs, monkeypatch):
     monkeypatch.setattr(decoding, "REFRESH", 0.0)
-    old = decoding.decode_columns(PAGE, "tiny-gpt", "old", *SETTINGS)
-    other = decoding.decode_columns(SimpleNamespace(session_hash="other"), "tiny-gpt", "old", *SETTINGS)
+    old = decoding.decode_columns("tiny-gpt", "old", *SETTINGS, PAGE)
+    other = decoding.decode_columns("tiny-gpt", "old", *SETTINGS, SimpleNamespace(session_hash="other"))
     next(old), next(other)
-    new = decoding.decode_columns(PAGE, "tiny-gpt", "new", *SETTINGS)
+    new = decoding.decode_columns("tiny-gpt", "new", *SETTINGS, PAGE)
     next(new)
     assert list(old) == []
     without_speed = re.compile(r"<dt>tokens/s</dt><dd>[^<]*")
