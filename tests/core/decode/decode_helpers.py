@@ -71,6 +71,9 @@ class ScriptedModel(torch.nn.Module):
         self.table = table
         self.config = SimpleNamespace(vocab_size=vocab_size)
 
+    def prompt_ids(self, ids):
+        return [self.bos_id, *ids]
+
     def forward(self, input_ids, memory=None, cache=None, trace=False, logit_positions=None):
         rows = [self.table(ids[: n + 1]) for ids, n in zip(input_ids.tolist(), logit_positions.tolist(), strict=True)]
         return SimpleNamespace(logits=torch.tensor(rows, dtype=torch.float32)[:, None])
