@@ -4,17 +4,13 @@ import os
 import socket
 import sys
 
+import playground.gradio_setup  # noqa: F401  (first: it makes the import of gradio quick)
+import gradio as gr  # isort: split
+
 from core.errors import UserError
-
-# Before gradio is imported: no analytics, no look at newer versions.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
-import gradio as gr  # noqa: E402
-
-from playground.header import build_header, wire_header  # noqa: E402
-from playground.tabs import attention, decoding, tokenizer, training  # noqa: E402
-from playground.theme import script, stylesheet, theme  # noqa: E402
+from playground.header import build_header, wire_header
+from playground.tabs import attention, decoding, tokenizer, training
+from playground.theme import script, stylesheet, theme
 
 TABS = [("Tokenizer", tokenizer), ("Attention", attention), ("Decoding", decoding), ("Training", training)]
 WAITING = 64  # requests that may wait; one more is told to come back

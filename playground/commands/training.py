@@ -106,12 +106,12 @@ def train(args: Namespace) -> int:
         config = run_config(args)
         directory = create_run(config, args.run_name or unused_name(args.preset or "run", args.runs_dir), args.runs_dir)
         say(f"{directory.name}: training in {directory}; Ctrl-C stops it and keeps what is learned")
-    from core.train.loop import train as train_run
-
     began = time.time()
     try:
+        from core.train.loop import train as train_run
+
         status = train_run(directory, resume=args.resume, echo=say)
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         started = (directory / "checkpoints").exists() or (directory / "model.safetensors").exists()
         if not args.resume and not started:
             shutil.rmtree(directory, ignore_errors=True)  # made by this command, and nothing was learned: no litter
