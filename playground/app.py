@@ -4,8 +4,10 @@ import os
 import socket
 import sys
 
+# isort: off
 import playground.gradio_setup  # noqa: F401  (first: it makes the import of gradio quick)
-import gradio as gr  # isort: split
+import gradio as gr
+# isort: on
 
 from core.errors import UserError
 from playground.header import build_header, wire_header
