@@ -70,11 +70,9 @@ def test_a_sentence_is_followed_through_the_tabs(page):
 
 @pytest.mark.parametrize("name", ["shakespeare-gpt", "pydocs-llama"])
 def test_every_tab_follows_another_model(page, name):
-    began = time.monotonic()
     choose_model(page, name)
     config = load(name).config.model
     expect(page.locator("#facts")).to_contain_text({"gpt": "GPT", "llama": "Llama"}[config.family])
-    assert time.monotonic() - began < 20  # 2 s on a quiet machine: see the closing figures of `make bench`
     text = page.locator("#text textarea").input_value()
     assert text and text != "I'd like a cup of coffee."
     expect(page.locator("#token-strip .token")).to_have_count(len(load(name).tokenizer.encode(text).ids))

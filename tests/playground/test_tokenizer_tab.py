@@ -2,7 +2,6 @@
 
 import html
 import re
-import time
 
 import pytest
 
@@ -58,9 +57,7 @@ def test_special_tokens_are_text_unless_asked_for(runs):
 
 def test_a_long_text_is_shown_in_parts_and_counted_whole(runs):
     text = "The function returns 東京 nothing. " * 3000  # about 100 kB
-    began = time.perf_counter()
     message, counts, _, table, _, page = tab.tokenize("tiny-gpt", text, False)
-    took = time.perf_counter() - began
     ids = models.get_run("tiny-gpt").tokenizer.encode(text).ids
     assert f"<dd>{len(ids):,}</dd>" in counts and f"{len(ids):,}" in message
     assert page == {"maximum": -(-len(ids) // tab.PAGE), "visible": True}
@@ -68,7 +65,6 @@ def test_a_long_text_is_shown_in_parts_and_counted_whole(runs):
     last = tab.other_page(("tiny-gpt", text), False, page["maximum"])
     assert shown_ids(last[3]) == ids[(page["maximum"] - 1) * tab.PAGE :]
     assert sum(map(len, (counts, *last))) < 2_000_000
-    assert took < 20, "100 kB must not take long, even on a busy machine"
 
 
 def test_a_bad_model_is_a_sentence(runs):

@@ -214,7 +214,7 @@ def test_a_hub_that_never_answers_is_given_up_within_seconds(monkeypatch):
         monkeypatch.setenv("no_proxy", "*")
         started = time.monotonic()
         assert not _hub_answers("org/pairs")
-        assert 4 < time.monotonic() - started < 20
+        assert 4 < time.monotonic() - started < 60
 
 
 def test_directories_on_disk(tmp_path):

@@ -135,4 +135,4 @@ def test_a_megabyte_to_2000_merges_in_seconds(corpus):
     start = time.process_time()
     tokenizer = train_bpe(texts, 2000 + 259)
     assert tokenizer.vocab_size == 2259
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 60  # a slip in the algorithm takes minutes
