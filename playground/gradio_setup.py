@@ -25,7 +25,7 @@ def _no_stub_files() -> Iterator[None]:
             raise OSError("no stub files, please")
         return real(thing)
 
-    inspect.getfile = getfile
+    inspect.getfile = getfile  # type: ignore[assignment]
     try:
         yield
     finally:
