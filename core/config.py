@@ -21,6 +21,7 @@ from core.decode.config import GenerationConfig
 from core.errors import ConfigError
 
 T = TypeVar("T")
+MAX_TABLE = 2**28  # numbers in a table of positions: a gibibyte
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ class ModelConfig:
     d_ff: int = 0  # 0: 4 * d_model, for llama 8/3 * d_model rounded up to a multiple of 32
     max_seq_len: int = 256  # longest sequence, in tokens, on either side
     dropout: float = 0.0
-    positions: Literal["auto", "sinusoidal", "learned", "rope"] = "auto"
+    positions: Literal["auto", "sinusoidal", "sinusoidal_halves", "learned", "rope"] = "auto"
+    scale_embeddings: bool = True  # transformer with fixed positions: token embeddings times sqrt(d_model)
     norm_position: Literal["pre", "post"] = "pre"
     activation: Literal["auto", "relu", "gelu", "gelu_tanh", "silu"] = "auto"
     tie_embeddings: bool = True  # one matrix for input embeddings and output logits
+    output_bias: bool = False  # transformer only: a learned number added to each token's logit, as Marian has it
     norm_eps: float = 1e-5
     rope_theta: float = 10_000.0
     # Llama 3.1's longer context: (factor, low_freq_factor, high_freq_factor, the context before it); empty: none
@@ -84,13 +87,22 @@ class ModelConfig:
             )
         if self.family != "llama" and self.n_kv_heads != self.n_heads:
             raise ConfigError("model.n_kv_heads can differ from model.n_heads only for the llama family.")
-        allowed = {"transformer": ("sinusoidal", "learned"), "gpt": ("learned",), "llama": ("rope",)}[self.family]
+        fixed = ("sinusoidal", "sinusoidal_halves")
+        allowed = {"transformer": (*fixed, "learned"), "gpt": ("learned",), "llama": ("rope",)}[self.family]
         if self.positions not in allowed:
             raise ConfigError(
                 f"model.positions of the {self.family} family must be {' or '.join(allowed)}, not {self.positions!r}."
             )
+        table = self.max_seq_len * (self.d_head if self.positions == "rope" else self.d_model)
+        if table > MAX_TABLE:  # the weights' file bounds every other size, but nothing of this is in it
+            raise ConfigError(
+                f"model.max_seq_len ({self.max_seq_len:,}) is too long: its table of positions would hold {table:,} "
+                f"numbers, more than {MAX_TABLE:,}."
+            )
         if self.family != "transformer" and self.n_encoder_layers:
             raise ConfigError(f"model.n_encoder_layers is for the transformer family, not for {self.family}.")
+        if self.family != "transformer" and self.output_bias:
+            raise ConfigError(f"model.output_bias is for the transformer family, not for {self.family}.")
         if self.family != "transformer" and self.norm_position == "post":
             raise ConfigError(f"model.norm_position of the {self.family} family must be 'pre'.")
         if self.positions == "rope" and (self.d_model // self.n_heads) % 2:
@@ -110,6 +122,12 @@ class ModelConfig:
     @property
     def d_head(self) -> int:
         return self.d_model // self.n_heads
+
+    @property
+    def least_weights(self) -> int:
+        """A model of this shape has more weights than this: to be asked before memory is taken for one."""
+        layers = self.n_layers + self.n_encoder_layers
+        return self.vocab_size * self.d_model + 2 * layers * self.d_model * (self.d_model + self.d_ff)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path.name} is missing in {path.parent.name}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunError(f"{path.name} in {path.parent.name} is broken: it is not valid JSON ({error}).") from None
 
 

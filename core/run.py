@@ -68,8 +68,7 @@ def load_model(directory: Path, config: RunConfig, weights: str = "model.safeten
     except (SafetensorError, OSError) as error:
         raise RunError(f"{weights} of the run {directory.name} is broken ({error}); train or copy it again.") from None
     found = {name: tuple(t.shape) for name, t in state.items()}
-    shape = config.model
-    least = shape.vocab_size * shape.d_model + 2 * shape.n_layers * shape.d_model * (shape.d_model + shape.d_ff)
+    least = config.model.least_weights
     if least > sum(t.numel() for t in state.values()):  # before memory is taken for a model that cannot be this one
         raise RunError(
             f"{weights} of the run {directory.name} does not fit its config.json: it has "

@@ -50,10 +50,12 @@ class LanguageModel(nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.embedding_scale = 1.0
         self.positions: nn.Module | None = None
-        if config.positions == "sinusoidal":
-            self.positions = SinusoidalPositions(config.max_seq_len, config.d_model)
-            # The fixed sines have size 1, the embeddings start small (Vaswani et al., section 3.4).
-            self.embedding_scale = math.sqrt(config.d_model)
+        if config.positions in ("sinusoidal", "sinusoidal_halves"):
+            halves = config.positions == "sinusoidal_halves"
+            self.positions = SinusoidalPositions(config.max_seq_len, config.d_model, halves)
+            if config.scale_embeddings:
+                # The fixed sines have size 1, the embeddings start small (Vaswani et al., section 3.4).
+                self.embedding_scale = math.sqrt(config.d_model)
         elif config.positions == "learned":
             self.positions = nn.Embedding(config.max_seq_len, config.d_model)
         self.rotary = None
@@ -66,6 +68,7 @@ class LanguageModel(nn.Module):
         # Post-norm layers end with a normalisation of their own.
         self.norm = make_norm(config) if config.norm_position == "pre" else nn.Identity()
         self.output = None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.output_bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.output_bias else None
 
     @property
     def max_seq_len(self) -> int:
@@ -158,7 +161,7 @@ class LanguageModel(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """States (..., D) -> logits (..., V)."""
         weight = self.token_embedding.weight if self.output is None else self.output.weight
-        return nn.functional.linear(x, weight)
+        return nn.functional.linear(x, weight, self.output_bias)
 
     def cross_keys_values(
         self, memory: Memory | None, cache: KVCache | None

@@ -1,8 +1,8 @@
-"""Hugging Face checkpoints (GPT-2, Llama) as runs: their weights under our names.
+"""Hugging Face checkpoints (GPT-2, Llama, Marian, Pegasus) as runs: their weights under our names.
 
     run = import_pretrained("hf:openai-community/gpt2")      # or a directory with config.json and model.safetensors
 
-Only JSON, text and safetensors are read. The way back is in `hf_export.py`.
+Only JSON, text, SentencePiece models and safetensors are read. The way back is in `hf_export.py`.
 """
 
 import os
@@ -18,23 +18,25 @@ from torch import Tensor
 
 from core import hub
 from core.config import DataConfig, ModelConfig, RunConfig, TokenizerConfig
-from core.decode.config import GenerationConfig
 from core.errors import RunError, UserError
 from core.files import read_json
 from core.model import LanguageModel, build_model
-from core.model.hf_config import SUPPORTED, model_config
-from core.model.hf_names import NOT_WEIGHTS, WEIGHTS, full_name
-from core.model.positions import RotaryPositions
+from core.model.hf_config import SUPPORTED, model_config, model_type_of
+from core.model.hf_generation import decode_config
+from core.model.hf_names import NOT_WEIGHTS, POSITIONS, WEIGHTS, copies, full_name
+from core.model.positions import RotaryPositions, SinusoidalPositions
 from core.run import Run
 from core.tokenizer.base import Encoding, Tokenizer
 
-ARCHITECTURES = {"gpt": SUPPORTED["gpt2"], "llama": SUPPORTED["llama"]}
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 @dataclass(frozen=True)
 class Ids:
-    """The special tokens as the checkpoint has them. eos: the first is the model's; others end a text too."""
+    """The special tokens as the checkpoint has them. eos: the first is the model's; others end a text too.
+
+    bos: what the decoder begins with; Marian's begins with pad.
+    """
 
     pad: int
     bos: int
@@ -91,16 +93,22 @@ def import_pretrained(directory_or_id: str | os.PathLike[str], revision: str | N
     if not isinstance(values, dict):
         raise RunError(f"config.json of {name} is not an object with keys; download the checkpoint again.")
     config = model_config(values, name)
-    weight_files(directory, name, given)
+    size = sum((directory / file).stat().st_size for file in weight_files(directory, name, given))
+    if 2 * config.least_weights > size:  # before anything is made of that size; a weight has two bytes or more
+        raise RunError(
+            f"{name} has {size:,} bytes of weights, but its config.json asks for more than {config.least_weights:,} "
+            "weights; download the checkpoint again."
+        )
     tokenizer = _tokenizer(directory, name, config.vocab_size)
     ids = _special_ids(directory, values, config)
     run = RunConfig(
         model=config,
         tokenizer=TokenizerConfig(path="tokenizer.json"),
-        data=DataConfig(name="unknown"),
-        decode=GenerationConfig(stop_ids=ids.eos[1:]),
+        data=DataConfig(name=""),  # nobody has said what it was trained on
+        decode=decode_config(directory, values, config, ids.eos, name),
     )
-    return PretrainedRun(name, run, tokenizer, directory, ids=ids)
+    scores = read_json(directory / "scores.json") if (directory / "scores.json").exists() else {}
+    return PretrainedRun(name, run, tokenizer, directory, scores, ids=ids)
 
 
 def weight_files(directory: Path, name: str, source: str = "") -> dict[str, list[str]]:
@@ -109,7 +117,8 @@ def weight_files(directory: Path, name: str, source: str = "") -> dict[str, list
         return {"model.safetensors": []}
     if not (directory / "model.safetensors.index.json").is_file():
         if any(directory.glob("*.bin")):
-            raise hub.pickled_only(name, source)
+            model_type = _json_object(directory / "config.json").get("model_type")
+            raise hub.pickled_only(name, (source or str(directory)).removeprefix(hub.PREFIX), model_type)
         raise RunError(f"{name} has no model.safetensors; download the checkpoint again.")
     index = read_json(directory / "model.safetensors.index.json")
     where = index.get("weight_map") if isinstance(index, dict) else None
@@ -131,38 +140,59 @@ def load_weights(directory: Path, config: ModelConfig, name: str) -> LanguageMod
     """Build the model from the checkpoint's weights, as float32. Every tensor is used, or named in the RunError."""
     with torch.device("meta"):  # no random weights first
         model = build_model(config)
-    if model.rotary is not None:  # not in the checkpoint
+    if model.rotary is not None:  # tables are not in the checkpoint
         model.rotary = RotaryPositions(config.max_seq_len, config.d_head, config.rope_theta, config.rope_scaling)
+    if isinstance(model.positions, SinusoidalPositions):
+        halves = config.positions == "sinusoidal_halves"
+        model.positions = SinusoidalPositions(config.max_seq_len, config.d_model, halves)
     shapes = {ours: tuple(tensor.shape) for ours, tensor in model.state_dict().items()}
     with ExitStack() as stack:
-        where = _open_files(directory, config.family, name, stack)
+        where = _open_files(directory, config, name, stack)
         state, used = {}, set()
         for weight in WEIGHTS[config.family](config):
+            if weight.optional and weight.theirs[0] not in where:
+                state[weight.ours] = torch.zeros(shapes[weight.ours])
+                continue
             parts = []
             for theirs, shape in zip(weight.theirs, weight.their_shapes(shapes[weight.ours]), strict=True):
                 tensor = _read(where, theirs, shape, name)
                 parts.append((tensor.t() if weight.transposed else tensor).to(torch.float32))
                 used.add(theirs)
             # A copy, so that the model does not hang on the file.
-            state[weight.ours] = torch.cat(parts) if len(parts) > 1 else parts[0].clone(
-                memory_format=torch.contiguous_format
-            )  # fmt: skip
-        rest = [key for key in where if key not in used and not NOT_WEIGHTS[config.family].fullmatch(key)]
-        if config.tie_embeddings and "lm_head.weight" in rest:
-            embedding = state["token_embedding.weight"]
-            head = _read(where, "lm_head.weight", tuple(embedding.shape), name)
-            if not torch.equal(head.to(torch.float32), embedding):
-                raise RunError(f"{name} has an lm_head.weight unlike its embeddings, but its config.json ties the two.")
-            rest.remove("lm_head.weight")
+            whole = torch.cat(parts) if len(parts) > 1 else parts[0].clone(memory_format=torch.contiguous_format)
+            state[weight.ours] = whole.reshape(shapes[weight.ours])
+        rest = {key for key in where if key not in used and not NOT_WEIGHTS[config.family].fullmatch(key)}
+        rest -= _doubles(where, rest, model, state["token_embedding.weight"], name)
     if rest:
-        rest.sort()
         more = f" and {len(rest) - 1} more" if len(rest) > 1 else ""
-        raise RunError(f"{name} holds weights that {ARCHITECTURES[config.family]} does not have: {rest[0]}{more}.")
+        architecture = SUPPORTED[model_type_of(config)]
+        raise RunError(f"{name} holds weights that {architecture} does not have: {min(rest)}{more}.")
     model.load_state_dict(state, assign=True)
     return model.eval()
 
 
-def _open_files(directory: Path, family: str, name: str, stack: ExitStack) -> dict[str, tuple[Any, str]]:
+def _doubles(
+    where: dict[str, tuple[Any, str]], rest: set[str], model: LanguageModel, embedding: Tensor, name: str
+) -> set[str]:
+    """Of the tensors in `rest` those that say again what the model has: embeddings, fixed positions. RunError if they
+    say something else."""
+    found = set()
+    for key in rest.intersection(copies(model.config)):
+        if not torch.equal(_read(where, key, tuple(embedding.shape), name).to(torch.float32), embedding):
+            what = "embeddings, but its config.json ties the two" if model.config.tie_embeddings else "embeddings"
+            raise RunError(f"{name} has a {key} unlike its {what}.")
+        found.add(key)
+    for key in rest.intersection(POSITIONS):
+        if isinstance(model.positions, SinusoidalPositions):
+            table = model.positions.table
+            stored = _read(where, key, tuple(table.shape), name).to(torch.float32)
+            if not torch.allclose(stored, table, rtol=0, atol=0.01):  # half precision has errors of 0.004
+                raise RunError(f"{name} has positions ({key}) other than the sines and cosines of our models.")
+            found.add(key)
+    return found
+
+
+def _open_files(directory: Path, config: ModelConfig, name: str, stack: ExitStack) -> dict[str, tuple[Any, str]]:
     """Full name of every tensor -> (open file, its name in there)."""
     where: dict[str, tuple[Any, str]] = {}
     for file, promised in weight_files(directory, name).items():
@@ -175,10 +205,14 @@ def _open_files(directory: Path, family: str, name: str, stack: ExitStack) -> di
         if missing:
             raise RunError(f"{file} of {name} lacks {missing[0]}, which the index promises; download it again.")
         for key in keys:
-            full = full_name(family, key)
+            full = full_name(config.family, key)
             if full in where:
                 raise RunError(f"{name} holds {full} twice; download the checkpoint again.")
             where[full] = (opened, key)
+    embedding = WEIGHTS[config.family](config)[0].theirs[0]
+    for key in copies(config):  # a converter may have kept another name of the same tensor
+        if embedding not in where and key in where:
+            where[embedding] = where.pop(key)
     return where
 
 
@@ -200,10 +234,9 @@ def _read(where: dict[str, tuple[Any, str]], key: str, shape: tuple[int, ...], n
 
 
 def _tokenizer(directory: Path, name: str, vocab_size: int) -> Tokenizer:
-    from core.tokenizer import load_tokenizer
+    from core.tokenizer.load import has_tokenizer, load_tokenizer
 
-    own = (directory / "tokenizer.json").is_file()
-    if not own and not ((directory / "vocab.json").is_file() and (directory / "merges.txt").is_file()):
+    if not has_tokenizer(directory):
         return NoTokenizer(name, vocab_size)
     try:
         return load_tokenizer(directory.resolve())
@@ -224,6 +257,8 @@ def _special_ids(directory: Path, values: dict[str, Any], config: ModelConfig) -
 
     bos, eos, pad = ids("bos_token_id"), ids("eos_token_id"), ids("pad_token_id")
     begins = bool(bos) and _begins_with_bos(directory, config.family, bos[0])
+    if config.family == "transformer":
+        bos = ids("decoder_start_token_id") or bos or pad
     first = (bos or eos or (0,))[0]  # an empty prompt has to begin with something
     return Ids((pad or eos or (0,))[0], first, eos, begins)
 

@@ -5,8 +5,14 @@ from typing import Any
 from core.config import ModelConfig
 from core.errors import ConfigError, RunError
 
-SUPPORTED = {"gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM"}
-ACTIVATIONS = {
+SUPPORTED = {
+    "gpt2": "GPT2LMHeadModel",
+    "llama": "LlamaForCausalLM",
+    "marian": "MarianMTModel",
+    "pegasus": "PegasusForConditionalGeneration",
+}
+NORM_EPS = 1e-5  # of the translators, whose config.json does not say it
+ACTIVATIONS: dict[str, Any] = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu": "gelu",
@@ -23,9 +29,18 @@ def model_config(values: dict[str, Any], name: str) -> ModelConfig:
     if values.get("quantization_config"):
         raise reader.refused("quantization_config")
     try:
+        if model_type in ("marian", "pegasus"):
+            return _translator(reader, model_type)
         return _gpt2(reader) if model_type == "gpt2" else _llama(reader)
     except ConfigError as error:
         raise RunError(f"{name} has a config.json that describes no model of ours: {error}") from None
+
+
+def model_type_of(config: ModelConfig) -> str:
+    """What a checkpoint of a model of ours is: a key of SUPPORTED."""
+    if config.family == "transformer":
+        return "marian" if config.norm_position == "post" else "pegasus"
+    return "gpt2" if config.family == "gpt" else "llama"
 
 
 def _model_type(values: dict[str, Any], name: str) -> str:
@@ -35,7 +50,7 @@ def _model_type(values: dict[str, Any], name: str) -> str:
         if architecture == supported and values.get("model_type", model_type) == model_type:
             return model_type
     shown = architecture or str(values.get("model_type"))
-    raise RunError(f"{name} is a {shown[:80]}; supported are {' and '.join(SUPPORTED.values())}.")
+    raise RunError(f"{name} is a {shown[:80]}; supported are {', '.join(SUPPORTED.values())}.")
 
 
 def _gpt2(read: "_Reader") -> ModelConfig:
@@ -43,9 +58,6 @@ def _gpt2(read: "_Reader") -> ModelConfig:
     read.must_be("scale_attn_weights", True)
     read.must_be("scale_attn_by_inverse_layer_idx", False)
     read.must_be("add_cross_attention", False)
-    activation = read.values.get("activation_function", "gelu_new")
-    if activation not in ACTIVATIONS:
-        raise read.refused("activation_function")
     return ModelConfig(
         family="gpt",
         vocab_size=read.whole("vocab_size", 50257),
@@ -54,9 +66,38 @@ def _gpt2(read: "_Reader") -> ModelConfig:
         n_heads=read.whole("n_head", 12),
         d_ff=read.whole("n_inner", 4 * width),
         max_seq_len=read.whole("n_positions", 1024),
-        activation=ACTIVATIONS[activation],  # type: ignore[arg-type]
+        activation=read.activation("gelu_new"),
         tie_embeddings=bool(read.values.get("tie_word_embeddings", True)),
         norm_eps=read.number("layer_norm_epsilon", 1e-5),
+    )
+
+
+def _translator(read: "_Reader", model_type: str) -> ModelConfig:
+    """Marian: Vaswani et al.'s Transformer, post-norm. Pegasus: the same, pre-norm. Both have a bias on the logits."""
+    vocab = read.whole("vocab_size", 58101 if model_type == "marian" else 50265)
+    heads, wide = read.whole("encoder_attention_heads", 16), read.whole("encoder_ffn_dim", 4096)
+    read.must_be("share_encoder_decoder_embeddings", True)
+    read.must_be("decoder_vocab_size", vocab)
+    if read.whole("decoder_attention_heads", 16) != heads:
+        raise read.refused("decoder_attention_heads")
+    if read.whole("decoder_ffn_dim", 4096) != wide:
+        raise read.refused("decoder_ffn_dim")
+    return ModelConfig(
+        family="transformer",
+        vocab_size=vocab,
+        d_model=read.whole("d_model", 1024),
+        n_layers=read.whole("decoder_layers", 12),
+        n_encoder_layers=read.whole("encoder_layers", 12),
+        n_heads=heads,
+        d_ff=wide,
+        max_seq_len=read.whole("max_position_embeddings", 1024),
+        positions="sinusoidal_halves",
+        scale_embeddings=bool(read.values.get("scale_embedding", False)),
+        norm_position="post" if model_type == "marian" else "pre",
+        activation=read.activation("gelu"),
+        tie_embeddings=bool(read.values.get("tie_word_embeddings", True)),
+        output_bias=True,
+        norm_eps=NORM_EPS,
     )
 
 
@@ -67,7 +108,7 @@ def _llama(read: "_Reader") -> ModelConfig:
     read.must_be("partial_rotary_factor", 1)
     if read.whole("head_dim", width // heads) * heads != width:
         raise read.refused("head_dim")
-    if ACTIVATIONS.get(read.values.get("hidden_act", "silu")) != "silu":
+    if ACTIVATIONS.get(str(read.values.get("hidden_act", "silu"))) != "silu":
         raise read.refused("hidden_act")
     context = read.whole("max_position_embeddings", 2048)
     theta, scaling = _rope(read, context)
@@ -129,6 +170,12 @@ class _Reader:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
             raise RunError(f"{self.name}: {self.prefix}{key} in config.json must be a number above 0, not {value!r}.")
         return float(value)
+
+    def activation(self, usual: str) -> Any:
+        name = self.values.get("activation_function", usual)
+        if not isinstance(name, str) or name not in ACTIVATIONS:
+            raise self.refused("activation_function")
+        return ACTIVATIONS[name]
 
     def must_be(self, key: str, usual: Any) -> None:
         if self.values.get(key) is not None and self.values[key] != usual:

@@ -10,17 +10,20 @@ import torch
 from torch import Tensor, nn
 
 
-def sinusoidal_table(length: int, d_model: int) -> Tensor:
+def sinusoidal_table(length: int, d_model: int, halves: bool = False) -> Tensor:
     """(length, d_model): sin and cos in alternating columns, wavelengths from 2 pi to 20,000 pi.
 
-    Section 3.5 of Vaswani et al., "Attention Is All You Need" (2017).
+    Section 3.5 of Vaswani et al., "Attention Is All You Need" (2017). halves: all sines first, then all cosines, as
+    the first published code and Marian have it: the same numbers in other columns.
     """
     position = torch.arange(length, dtype=torch.float64)[:, None]
     frequency = torch.exp(torch.arange(0, d_model, 2, dtype=torch.float64) * (-math.log(10_000.0) / d_model))
-    table = torch.zeros(length, d_model, dtype=torch.float64)
-    table[:, 0::2] = torch.sin(position * frequency)
-    table[:, 1::2] = torch.cos(position * frequency[: d_model // 2])
-    return table.float()
+    sin, cos = torch.sin(position * frequency), torch.cos(position * frequency[: d_model // 2])
+    if halves:
+        return torch.cat([sin, cos], dim=1).float()
+    table = torch.zeros(length, d_model)
+    table[:, 0::2], table[:, 1::2] = sin.float(), cos.float()
+    return table
 
 
 class SinusoidalPositions(nn.Module):
@@ -28,9 +31,9 @@ class SinusoidalPositions(nn.Module):
 
     table: Tensor
 
-    def __init__(self, max_seq_len: int, d_model: int) -> None:
+    def __init__(self, max_seq_len: int, d_model: int, halves: bool = False) -> None:
         super().__init__()
-        self.register_buffer("table", sinusoidal_table(max_seq_len, d_model), persistent=False)
+        self.register_buffer("table", sinusoidal_table(max_seq_len, d_model, halves), persistent=False)
 
     def forward(self, positions: Tensor) -> Tensor:
         return self.table[positions]

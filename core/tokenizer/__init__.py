@@ -6,7 +6,8 @@
 'a rose'
 
 Our own byte-level BPE (bpe.py, bpe_train.py) and character level (char.py), and everything else by the `tokenizers`
-package (hub.py). All are saved as tokenizer.json in that package's format.
+package (hub.py): all are saved as tokenizer.json in that package's format. Marian's pair of SentencePiece models
+(marian.py) keeps its own files.
 """
 
 from core.tokenizer.base import Encoding, Tokenizer
@@ -14,6 +15,7 @@ from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.char import CharTokenizer
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.load import load_tokenizer
+from core.tokenizer.marian import MarianTokenizer
 from core.tokenizer.training import train_bpe, train_tokenizer
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "CharTokenizer",
     "Encoding",
     "HubTokenizer",
+    "MarianTokenizer",
     "Tokenizer",
     "load_tokenizer",
     "train_bpe",

@@ -5,10 +5,12 @@ import os
 import re
 from pathlib import Path
 
+from core import hub
 from core.errors import RunError
 from core.tokenizer.base import Tokenizer
 from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.char import CharTokenizer
+from core.tokenizer.marian import MarianTokenizer, has_marian_files
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 TIKTOKEN_NAMES = ("gpt2", "r50k_base", "p50k_base", "p50k_edit", "cl100k_base", "o200k_base", "o200k_harmony")
@@ -16,9 +18,11 @@ _RUN_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str]) -> Tokenizer:
-    """A tokenizer.json, a directory with one (a run) or with vocab.json and merges.txt, the name of a bundled run or
-    of a run in RUNS_DIR, or a tiktoken encoding."""
+    """A tokenizer.json, a directory with one (a run) or with GPT-2's or Marian's files, the name of a bundled run or
+    of a run in RUNS_DIR, `hf:org/name[@revision]` on the hub, or a tiktoken encoding."""
     name = os.fspath(name_or_path)
+    if hub.is_hub_name(name):
+        return _from_directory(hub.fetch_tokenizer(name), name)
     path = Path(name)
     if name and path.is_dir():
         return _from_directory(path)
@@ -26,7 +30,7 @@ def load_tokenizer(name_or_path: str | os.PathLike[str]) -> Tokenizer:
         return tokenizer_from_json(_read(path), str(path))
     if _RUN_NAME.fullmatch(name):
         for folder in (BUNDLED, Path(os.environ.get("RUNS_DIR") or "runs")):
-            if (folder / name / "tokenizer.json").is_file():
+            if has_tokenizer(folder / name):
                 return _from_directory(folder / name)
     if name in TIKTOKEN_NAMES:
         from core.tokenizer.tiktoken_ranks import load_tiktoken
@@ -37,12 +41,22 @@ def load_tokenizer(name_or_path: str | os.PathLike[str]) -> Tokenizer:
     )
 
 
-def _from_directory(path: Path) -> Tokenizer:
+def has_tokenizer(path: Path) -> bool:
+    """Whether the directory holds the files of a tokenizer that can be opened."""
+    gpt2 = all((path / name).is_file() for name in ("vocab.json", "merges.txt"))
+    return (path / "tokenizer.json").is_file() or gpt2 or has_marian_files(path)
+
+
+def _from_directory(path: Path, name: str = "") -> Tokenizer:
+    if has_marian_files(path):  # before a tokenizer.json, which can only come near to what these say
+        return MarianTokenizer(path)
     if (path / "tokenizer.json").is_file():
         return tokenizer_from_json(_read(path / "tokenizer.json"), str(path / "tokenizer.json"))
     if (path / "vocab.json").is_file() and (path / "merges.txt").is_file():
         return gpt2_tokenizer(_read(path / "vocab.json"), _read(path / "merges.txt"), str(path))
-    raise RunError(f"{path} has no tokenizer.json, nor vocab.json and merges.txt.")
+    raise RunError(
+        f"{name or path} has no tokenizer.json, nor vocab.json with merges.txt or source.spm and target.spm."
+    )
 
 
 def tokenizer_from_json(contents: str, source: str = "The tokenizer.json") -> Tokenizer:
