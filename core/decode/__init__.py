@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from core.decode.result import Generation as Generation
     from core.decode.result import Hypothesis as Hypothesis
     from core.decode.result import StreamEvent as StreamEvent
+    from core.decode.result import Work as Work
     from core.decode.search import generate as generate
     from core.decode.search import generate_ids as generate_ids
     from core.decode.search import stream as stream
@@ -30,6 +31,7 @@ _HOME = {
     "Hypothesis": "result",
     "StepTrace": "trace",
     "StreamEvent": "result",
+    "Work": "result",
     "generate": "search",
     "generate_ids": "search",
     "stream": "search",

@@ -11,6 +11,15 @@ not end run on. A row's search is over when num_beams are finished and, by `earl
               could certainly not have become better
 
 or when no beam can run on (max_new_tokens, a full context).
+
+CTranslate2 searches as with true, but where the length penalty is 0 it waits until the best continuation of a step has
+been one that ends, and then for no more than num_return_sequences finished ones. So it is here with
+length_penalty_formula="ctranslate2" and early_stopping=True.
+
+Diverse beam search (Vijayakumar et al., 2018) divides the beams into groups, each a beam search of its own. At every
+step the groups choose one after the other, and a token loses diversity_penalty for every beam of the earlier groups
+that has just chosen it (the Hamming diversity of transformers before version 5; like other penalties it counts in a
+hypothesis' score). A row is done when all of its groups are; the best of all groups are returned.
 """
 
 import math
@@ -19,13 +28,27 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from core.decode.config import GenerationConfig
 from core.decode.processors import Processor
-from core.decode.result import FinishReason, Hypothesis
-from core.decode.session import Prompt, Session
-from core.decode.state import Ends, Node, Update, check_number, make_hypothesis, process, score
-from core.decode.trace import Distribution, StepTrace, describe
+from core.decode.result import FinishReason, Hypothesis, Work
+from core.decode.state import Node, Search, Update, check_number, make_hypothesis, process, score
+from core.decode.trace import StepTrace, describe
+
+
+@dataclass
+class _Group:
+    """Beams of one input that are searched together: all of them, or a group of diverse beam search."""
+
+    number: int
+    limit: int  # new tokens at most
+    running: list[Node] = field(default_factory=list)  # best first
+    places: list[int] = field(default_factory=list)  # their rows in the session: at first the prompt's, then one a beam
+    finished: list[tuple[float, Node, FinishReason]] = field(default_factory=list)  # best first
+    led: bool = False  # the best continuation of some step was one that ends
+    before: list[Node] = field(default_factory=list)  # what ran before the last step
+    done: bool = False
 
 
 @dataclass
@@ -33,138 +56,187 @@ class _Row:
     """One input's beams."""
 
     row: int
-    limit: int  # new tokens at most
-    running: list[Node] = field(default_factory=list)  # best first
-    finished: list[tuple[float, Node, FinishReason]] = field(default_factory=list)  # best first
+    groups: list[_Group]
+    steps: list[StepTrace] = field(default_factory=list)  # of the step, when traced
 
 
 @torch.inference_mode()
-def beam_search(
-    session: Session,
-    prompts: Sequence[Prompt],
-    config: GenerationConfig,
-    processors: Sequence[Processor],
-    ends: Ends,
-    trace: bool = False,
-) -> Iterator[list[Update]]:
+def beam_search(search: Search) -> Iterator[list[Update]]:
     """Yields one Update for each unfinished input and step; closing the iterator ends the search."""
-    k = config.num_beams
-    rows = [_Row(i, prompt.max_new_tokens) for i, prompt in enumerate(prompts)]
+    session, config = search.session, search.config
+    rows = [
+        _Row(i, [_Group(number, prompt.max_new_tokens, places=[i]) for number in range(config.beam_groups)])
+        for i, prompt in enumerate(search.prompts)
+    ]
     logits = session.start()
-    width = 1  # beams of each row in the session: one prompt at first, then k
-    for step in range(max(row.limit for row in rows)):
-        vocab_size = logits.shape[-1]
+    for step in range(search.steps):
         log_probs = logits.log_softmax(-1)
-        processed, stages = process(processors, log_probs, session, step, trace)
-        sums = [[_cumulative(row, beam, step) for beam in range(width)] for row in rows]
-        totals = processed.view(len(rows), width, -1) + torch.tensor(sums, device=logits.device)[:, :, None]
-        look = min(max(2, 1 + len(ends.ids)) * k, width * vocab_size)
-        best = totals.flatten(1).topk(look)
-        own = log_probs.view(len(rows), -1).gather(1, best.indices).tolist()
-        totals_list, flat = best.values.tolist(), best.indices.tolist()
-        distributions: list[Distribution] = []
-        ranks: dict[tuple[int, int], int] = {}
-        if trace:
-            also: list[list[int]] = [[] for _ in range(len(logits))]
-            for i, indices in enumerate(flat):
-                for index in indices:
-                    also[i * width + index // vocab_size].append(index % vocab_size)
-            distributions, rank_lists = describe(logits, stages, config.num_candidates, also)
-            ranks = {(r, token): n for r, ids in enumerate(also) for token, n in zip(ids, rank_lists[r], strict=True)}
+        prefixes = session.prefixes() if search.looks_back else torch.empty(len(logits), 0, dtype=torch.long)
+        for row in rows:
+            row.steps = []
+        for number in range(config.beam_groups):
+            members = [row for row in rows if not row.groups[number].done]
+            if members:
+                _widen(search, members, number, logits, log_probs, prefixes, step)
 
         updates, kept, parents, tokens = [], [], [], []
-        for i, row in enumerate(rows):
-            running: list[Node] = []
-            sources: list[int] = []
-            before = row.running
-            steps: list[StepTrace] = []
-            for place, (total, index) in enumerate(zip(totals_list[i], flat[i], strict=True)):
-                check_number(total)
-                if total == -math.inf:  # removed by a processor, or a beam that does not exist
-                    break
-                beam, token = divmod(index, vocab_size)
-                node = Node(before[beam] if before else None, token, own[i][place], total, step + 1)
-                reason = ends.reason(lambda node=node: [n.id for n in node.path()], token, step + 1, row.limit)  # type: ignore[misc]
-                value = score(config, total, step + 1, reason == "end")
-                state: Literal["kept", "pruned", "finished"] = "pruned"
-                if reason and place < k:
-                    state = "finished"
-                    row.finished.append((value, node, reason))
-                elif not reason and len(running) < k:
-                    state = "kept"
-                    running.append(node)
-                    sources.append(i * width + beam)
-                if trace:
-                    node.trace = StepTrace(
-                        step=step,
-                        id=token,
-                        logprob=node.logprob,
-                        rank=ranks[i * width + beam, token],
-                        distribution=distributions[i * width + beam],
-                        cumulative=total,
-                        score=value,
-                        parent=beam,
-                        beam=len(running) - 1 if state == "kept" else None,
-                        state=state,
-                    )
-                    steps.append(node.trace)
-                if len(running) == k and place >= k - 1 and not trace:
-                    break  # nothing further can be kept or finished
-            row.finished.sort(key=lambda item: -item[0])  # stable: of equal scores the earlier one stays
-            del row.finished[k:]
-            row.running = running
-            update = _report(config, row, step, steps, before)
-            if _is_done(config, row, step + 1):
-                update.result = _result(config, row, before)
+        for row in rows:
+            update = _report(config, row, step)
+            if all(group.done for group in row.groups):
+                update.result = _result(config, row)
             else:
                 kept.append(row)
-                # A beam that does not exist (fewer continuations than beams) repeats the first; its sum is -inf.
-                fill = k - len(running)
-                parents += sources + sources[:1] * fill
-                tokens += [node.id for node in running] + [running[0].id] * fill
+                for group in row.groups:
+                    if not group.done:
+                        fill = len(group.places) - len(group.running)
+                        parents += group.places
+                        tokens += [node.id for node in group.running + group.running[:1] * fill]
+                        group.places = list(range(len(tokens) - len(group.places), len(tokens)))
             updates.append(update)
         yield updates
         if not kept:
             return
-        rows, width = kept, k
+        rows = kept
         logits = session.advance(parents, tokens)
 
 
-def _cumulative(row: _Row, beam: int, step: int) -> float:
+def _widen(
+    search: Search, members: list[_Row], number: int, logits: Tensor, log_probs: Tensor, prefixes: Tensor, step: int
+) -> None:
+    """One step of the rows' groups of this number, from what the session knows of all rows (its places first)."""
+    config, trace = search.config, search.trace
+    groups = [row.groups[number] for row in members]
+    size, vocab_size = config.num_beams // config.beam_groups, logits.shape[-1]
+    width = len(groups[0].places)
+    places = [place for group in groups for place in group.places]
+    if places != list(range(len(logits))):
+        index = torch.tensor(places, device=logits.device)
+        logits, log_probs, prefixes = logits[index], log_probs[index], prefixes[index.to(prefixes.device)]
+    processors = search.processors
+    if number and config.diversity_penalty:
+        processors = _with_diversity(processors, _chosen(members, number, vocab_size, step).to(logits), config)
+    processed, stages = process(processors, log_probs, prefixes, step, trace)
+    sums = [[_cumulative(group, beam, step) for beam in range(width)] for group in groups]
+    totals = processed.view(len(groups), width, -1) + torch.tensor(sums, device=logits.device)[:, :, None]
+    look = min(max(2, 1 + len(search.ends.ids)) * size, width * vocab_size)
+    best = totals.flatten(1).topk(look)
+    own = log_probs.view(len(groups), -1).gather(1, best.indices).tolist()
+    best_totals, flat = best.values.tolist(), best.indices.tolist()
+    if trace:
+        also = [
+            [index % vocab_size for index in indices if index // vocab_size == beam]
+            for indices in flat
+            for beam in range(width)
+        ]
+        distributions, rank_lists = describe(logits, stages, config.num_candidates, also)
+        ranks = [dict(zip(*pair, strict=True)) for pair in zip(also, rank_lists, strict=True)]
+
+    for i, (row, group) in enumerate(zip(members, groups, strict=True)):
+        running: list[Node] = []
+        parents: list[int] = []
+        for place, (total, index) in enumerate(zip(best_totals[i], flat[i], strict=True)):
+            check_number(total)
+            if total == -math.inf:  # removed by a processor, or a beam that does not exist
+                break
+            beam, token = divmod(index, vocab_size)
+            node = Node(group.running[beam] if step else None, token, own[i][place], total, step + 1)
+            reason = search.ends.reason(node, group.limit)
+            value = score(config, total, step + 1, reason == "end")
+            state: Literal["kept", "pruned", "finished"] = "pruned"
+            if reason and place < size:
+                state = "finished"
+                group.finished.append((value, node, reason))
+                group.led = group.led or place == 0
+            elif not reason and len(running) < size:
+                state = "kept"
+                running.append(node)
+                parents.append(group.places[beam])
+            if trace:
+                node.trace = StepTrace(
+                    step=step,
+                    id=token,
+                    logprob=node.logprob,
+                    rank=ranks[i * width + beam][token],
+                    distribution=distributions[i * width + beam],
+                    cumulative=total,
+                    score=value,
+                    parent=number * size + beam,
+                    beam=number * size + len(running) - 1 if state == "kept" else None,
+                    state=state,
+                )
+                row.steps.append(node.trace)
+            if len(running) == size and place >= size - 1 and not trace:
+                break  # nothing further can be kept or finished
+        group.finished.sort(key=lambda item: -item[0])  # stable: of equal scores the earlier one stays
+        del group.finished[size:]
+        group.before, group.running = group.running, running
+        # A beam that does not exist (fewer continuations than beams) repeats the first; its sum is -inf.
+        group.places = parents + parents[:1] * (size - len(running))
+        group.done = _is_done(config, group, size, step + 1)
+
+
+def _cumulative(group: _Group, beam: int, step: int) -> float:
     if step == 0:
         return 0.0
-    return row.running[beam].cumulative if beam < len(row.running) else -math.inf
+    return group.running[beam].cumulative if beam < len(group.running) else -math.inf
 
 
-def _is_done(config: GenerationConfig, row: _Row, length: int) -> bool:
+def _chosen(members: list[_Row], number: int, vocab_size: int, step: int) -> Tensor:
+    """How many beams of a row's earlier groups have chosen each token at this step, (rows, V)."""
+    counts = torch.zeros(len(members), vocab_size)
+    for i, row in enumerate(members):
+        for group in row.groups[:number]:
+            for node in group.running:
+                if node.length == step + 1:  # not of a group that was done before
+                    counts[i, node.id] += 1
+    return counts
+
+
+def _with_diversity(processors: Sequence[Processor], counts: Tensor, config: GenerationConfig) -> list[Processor]:
+    """The Hamming diversity among the processors at Hugging Face's place, behind the bias."""
+
+    def apply(log_probs: Tensor, prefixes: Tensor, step: int) -> Tensor:
+        return log_probs - config.diversity_penalty * counts.repeat_interleave(len(log_probs) // len(counts), dim=0)
+
+    first = sum(processor.name == "logit_bias" for processor in processors)
+    return [*processors[:first], Processor("diversity_penalty", apply), *processors[first:]]
+
+
+def _is_done(config: GenerationConfig, group: _Group, size: int, length: int) -> bool:
     """`length`: tokens generated so far."""
-    if not row.running:
+    if not group.running:
         return True
-    if len(row.finished) < config.num_beams:
+    if config.early_stopping is True and config.length_penalty == 0 and config.length_penalty_formula == "ctranslate2":
+        return group.led and len(group.finished) >= min(size, config.num_return_sequences)
+    if len(group.finished) < size:
         return False
     if config.early_stopping is True:
         return True
     if config.early_stopping == "never" and config.length_penalty > 0:
-        length = row.limit
-    return score(config, row.running[0].cumulative, length, False) <= row.finished[-1][0]
+        length = group.limit
+    return score(config, group.running[0].cumulative, length, False) <= group.finished[-1][0]
 
 
-def _result(config: GenerationConfig, row: _Row, before: list[Node]) -> list[Hypothesis]:
+def _result(config: GenerationConfig, row: _Row) -> list[Hypothesis]:
     """The best finished hypotheses; where the settings removed every continuation, the beams that could not go on."""
-    found = [make_hypothesis(node, value, reason) for value, node, reason in row.finished]
+    found = sorted((item for group in row.groups for item in group.finished), key=lambda item: -item[0])
     if not found:
-        found = [
-            make_hypothesis(node, score(config, node.cumulative, node.length, False), "dead_end") for node in before
-        ] or [make_hypothesis(None, 0.0, "dead_end")]
-    return found[: config.num_return_sequences]
+        stuck = [node for group in row.groups for node in group.before]
+        found = [(score(config, node.cumulative, node.length, False), node, "dead_end") for node in stuck]
+    hypotheses = [make_hypothesis(node, value, reason) for value, node, reason in found]
+    return hypotheses[: config.num_return_sequences] or [make_hypothesis(None, 0.0, "dead_end")]
 
 
-def _report(config: GenerationConfig, row: _Row, step: int, trace: list[StepTrace], before: list[Node]) -> Update:
-    beams = [(node, value, reason) for value, node, reason in row.finished]
+def _report(config: GenerationConfig, row: _Row, step: int) -> Update:
+    beams = [(node, value, reason) for group in row.groups for value, node, reason in group.finished]
     running: FinishReason = ""
-    beams += [(node, score(config, node.cumulative, node.length, False), running) for node in row.running]
+    for group in row.groups:
+        if not group.done:
+            beams += [(node, score(config, node.cumulative, node.length, False), running) for node in group.running]
     beams.sort(key=lambda item: -item[1])
+    work = Work(forward_passes=step + 1)
     if not beams:
-        return Update(row.row, 0, step, before[0] if before else None, 0.0, "dead_end", trace=trace)
+        before = row.groups[0].before
+        return Update(row.row, 0, step, before[0] if before else None, 0.0, "dead_end", trace=row.steps, work=work)
     node, value, reason = beams[0]
-    return Update(row.row, 0, step, node, value, reason, beams=beams, trace=trace)
+    return Update(row.row, 0, step, node, value, reason, beams=beams, trace=row.steps, work=work)

@@ -2,7 +2,7 @@
 
 Each processor is a pure function of logits (B, V) and, where it looks back, of the rows' prefixes, and returns new
 logits (B, V) in which a removed token has -inf. `build_processors` puts those that a configuration asks for in
-Hugging Face's order: bias, penalties, n-grams, bad words, minimum length, forced prefix; then, for sampling only,
+Hugging Face's order: bias, penalties, n-grams, bad words, minimum length, forced prefix; then, where tokens are drawn,
 temperature, top-k, top-p, min-p, typical, epsilon, eta. Greedy and sampling process the raw logits, beam search the
 log-softmax, again as Hugging Face does.
 
@@ -70,7 +70,7 @@ def build_processors(
     if config.forced_prefix_ids:
         prefix = config.forced_prefix_ids
         steps.append(Processor("forced_prefix", lambda x, p, n: force(x, prefix[n]) if n < len(prefix) else x))
-    if config.strategy == "sample" and not config.is_greedy:
+    if config.draws:
         steps += _truncations(config)
     return steps
 

@@ -18,7 +18,8 @@ class Hypothesis:
 
     `ids` leave out the prompt (the decoder's start) and include the end token if one was produced. `logprobs` are the
     model's own, before any processor, one for each id. `score` is what hypotheses are ranked by: for beam search the
-    sum of the processed log-probabilities, else of `logprobs`, over the length penalty.
+    sum of the processed log-probabilities, else of `logprobs`, over the length penalty; for minimum-Bayes-risk the
+    expected utility, 0 to 100.
     """
 
     ids: list[int]
@@ -28,6 +29,7 @@ class Hypothesis:
     finish_reason: FinishReason = ""
     text: str = ""  # without end token and stop string; empty where no tokenizer is at hand (generate_ids)
     steps: list[StepTrace] = field(default_factory=list)  # one for each id, when traced
+    drafted: list[bool] = field(default_factory=list)  # assisted decoding: for each id, whether the assistant wrote it
 
     @property
     def total_logprob(self) -> float:
@@ -35,16 +37,31 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What an input took to decode."""
+
+    forward_passes: int = 0  # of the decoder, in which the input took part
+    assistant_passes: int = 0  # of the assistant's decoder
+    drafted: int = 0  # tokens that the assistant proposed
+    accepted: int = 0  # of them, those in the results
+
+
+@dataclass(frozen=True)
 class Generation:
-    """The result for one input. `hypotheses` holds the best beams, best first, or the samples in their order."""
+    """The result for one input. `hypotheses` holds the best beams or candidates, best first, or the samples in their
+    order."""
 
     prompt: str
     prompt_ids: list[int]  # as the model got them: with <s> before a prompt, </s> after a source
     hypotheses: list[Hypothesis]
     truncated: bool  # the input was longer than the context: a prompt kept its end, a source its beginning
     seconds: float  # from the start of its batch until this input was done
-    forward_passes: int  # of the decoder, in which this input took part
+    work: Work
     trace: list[StepTrace] = field(default_factory=list)  # every step of every sample; every candidate of every beam
+
+    @property
+    def forward_passes(self) -> int:
+        return self.work.forward_passes
 
     @property
     def best(self) -> Hypothesis:
@@ -87,3 +104,8 @@ class StreamEvent:
     @property
     def logprob(self) -> float | None:
         return self.hypothesis.logprobs[-1] if self.hypothesis.logprobs else None
+
+    @property
+    def drafted(self) -> bool | None:
+        """Assisted decoding: whether the assistant wrote the newest token, and the model accepted it."""
+        return self.hypothesis.drafted[-1] if self.hypothesis.drafted else None

@@ -88,27 +88,63 @@ class Session:
         """Logits (B, V) after the prompts."""
         return self._read_all()
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Row i of the new batch is row `rows[i]` of the old one; rows may be left out and repeated."""
+        if list(rows) == list(range(len(self.rows))):
+            return
+        self.rows = [self.rows[row] for row in rows]
+        index = torch.tensor(rows, device=self.device)
+        if self.cache is not None:
+            self.cache.reorder(index)
+        elif self.memory is not None:
+            self.memory = replace(self.memory, states=self.memory.states[index], mask=self.memory.mask[index])
+
     def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Row i of the new batch is row `rows[i]` of the old one with `tokens[i]` behind it; logits (len(rows), V)."""
-        unchanged = list(rows) == list(range(len(self.rows)))
-        self.rows = [self.rows[row] + [token] for row, token in zip(rows, tokens, strict=True)]
-        index = torch.tensor(rows, device=self.device)
+        self.keep(rows)
+        self.rows = [row + [token] for row, token in zip(self.rows, tokens, strict=True)]
         if self.cache is None:
-            if self.memory is not None and not unchanged:
-                self.memory = replace(self.memory, states=self.memory.states[index], mask=self.memory.mask[index])
             return self._read_all()
-        if not unchanged:
-            self.cache.reorder(index)
         step = torch.tensor(tokens, device=self.device)[:, None]
-        return self.model(step, cache=self.cache).logits[:, 0].float()
+        return self._forward(step)[:, 0].float()
+
+    def extend(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """Every row with `tokens[i]` behind it, none or more; logits (B, N, V) after the last N tokens of each row,
+        where N is the most that a row gets. (A row shorter than N: its first logits are repeated.)
+
+        All rows read N tokens: those that get fewer read some of their own again, which changes nothing, so that none
+        reads padding beyond the end of its context.
+        """
+        new = max(1, *map(len, tokens))
+        self.rows = [row + list(more) for row, more in zip(self.rows, tokens, strict=True)]
+        starts = [0] * len(self.rows)
+        if self.cache is not None:
+            starts = [max(0, len(row) - new) for row in self.rows]
+            self.cache.length = torch.tensor(starts, device=self.device)
+        ids, lengths = self._pad([row[start:] for row, start in zip(self.rows, starts, strict=True)])
+        logits = self._forward(ids)
+        if self.cache is not None:
+            self.cache.length = torch.tensor([len(row) for row in self.rows], device=self.device)
+        at = (lengths[:, None] - new + torch.arange(new, device=self.device)).clamp(min=0)
+        return logits[torch.arange(len(self.rows), device=self.device)[:, None], at].float()
+
+    def rewind(self, lengths: Sequence[int]) -> None:
+        """Row i forgets what it has read behind its first `lengths[i]` tokens."""
+        self.rows = [row[:length] for row, length in zip(self.rows, lengths, strict=True)]
+        if self.cache is not None:
+            self.cache.length = torch.tensor(lengths, device=self.device)
 
     def _read_all(self) -> Tensor:
         ids, lengths = self._pad(self.rows)
-        logits = self.model(ids, memory=self.memory, cache=self.cache, logit_positions=lengths - 1).logits[:, 0]
+        logits = self._forward(ids, lengths - 1)[:, 0]
         if self.cache is not None:
             self.cache.length = lengths
             self.memory = None  # its keys and values are in the cache
         return logits.float()
+
+    def _forward(self, ids: Tensor, last: Tensor | None = None) -> Tensor:
+        """Logits (B, T, V) of ids (B, T); with `last` (B,) those of one position a row only, (B, 1, V)."""
+        return self.model(ids, memory=self.memory, cache=self.cache, logit_positions=last).logits
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         longest = max(map(len, rows))
@@ -117,5 +153,10 @@ class Session:
 
     def prefixes(self) -> Tensor:
         """What the decoder has read, (B, T), filled up on the left with NO_TOKEN: for processors that look back."""
-        longest = max(map(len, self.rows))
-        return torch.tensor([[NO_TOKEN] * (longest - len(row)) + row for row in self.rows], device=self.device)
+        return left_padded(self.rows, self.device)
+
+
+def left_padded(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Tensor:
+    """Ids (B, T), filled up on the left with NO_TOKEN."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*[NO_TOKEN] * (longest - len(row)), *row] for row in rows], dtype=torch.long, device=device)

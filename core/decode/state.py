@@ -1,4 +1,5 @@
-"""What the strategies share while they run: paths, the end of a path, and the report of each step."""
+"""What the strategies share while they run: what they are given, nodes of paths, the end of a path, the report of each
+step."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from torch import Tensor
 from core.decode.config import GenerationConfig
 from core.decode.length_penalty import normalise
 from core.decode.processors import Processor
-from core.decode.result import FinishReason, Hypothesis
-from core.decode.session import Session
+from core.decode.result import FinishReason, Hypothesis, Work
+from core.decode.session import Prompt, Session, left_padded
 from core.decode.trace import StepTrace
 from core.errors import RunError
 
@@ -29,6 +30,7 @@ class Node:
     cumulative: float  # what the strategy ranks by, summed up to here
     length: int  # tokens on the path
     trace: StepTrace | None = None
+    drafted: bool | None = None  # assisted decoding: whether the assistant wrote it
 
     def path(self) -> list[Node]:
         nodes = []
@@ -48,6 +50,7 @@ def make_hypothesis(node: Node | None, score: float, reason: FinishReason) -> Hy
         finished=reason in ("end", "stop"),
         finish_reason=reason,
         steps=[n.trace for n in path if n.trace is not None],
+        drafted=[n.drafted for n in path if n.drafted is not None],
     )
 
 
@@ -65,15 +68,15 @@ class Ends:
         self.strings = tuple(strings)
         self.decode_bytes = decode_bytes
 
-    def reason(self, path: Callable[[], list[int]], token: int, length: int, limit: int) -> FinishReason:
-        """`path` gives the generated ids, `token` the last of them included."""
-        if token in self.ids:
+    def reason(self, node: Node, limit: int) -> FinishReason:
+        """Whether and why the path that ends with `node` is over; `limit`: tokens at most."""
+        if node.id in self.ids:
             return "end"
         if self.strings:
-            text = self._decode(path(), final=False)
+            text = self._decode([n.id for n in node.path()], final=False)
             if any(string in text for string in self.strings):
                 return "stop"
-        return "length" if length >= limit else ""
+        return "length" if node.length >= limit else ""
 
     def text(self, ids: list[int], final: bool) -> str:
         """The text of generated ids; `final` when nothing will follow."""
@@ -101,7 +104,7 @@ def _overlap(text: str, string: str) -> int:
 
 @dataclass
 class Update:
-    """What a step did to one sample, or to all beams of one input. Strategies yield a list of them a step."""
+    """What a step did to one path, or to all beams of one input. Strategies yield a list of them a step."""
 
     row: int
     sample: int
@@ -112,20 +115,62 @@ class Update:
     beams: list[tuple[Node, float, FinishReason]] = field(default_factory=list)
     trace: list[StepTrace] = field(default_factory=list)
     result: list[Hypothesis] | None = None  # when the input is done
+    work: Work = field(default_factory=Work)  # done for the input so far
+
+
+@dataclass
+class Search:
+    """One batch to be decoded: what every strategy is given."""
+
+    session: Session
+    prompts: Sequence[Prompt]
+    config: GenerationConfig
+    processors: Sequence[Processor]
+    ends: Ends
+    trace: bool = False
+    assistant: Session | None = None
+
+    @property
+    def steps(self) -> int:
+        """Tokens that the longest path may get."""
+        return max(prompt.max_new_tokens for prompt in self.prompts)
+
+    def process(self, logits: Tensor, step: int) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+        """The session's next-token logits (B, V) through all processors; with a trace also what each made of them."""
+        prefixes = self.session.prefixes() if self.looks_back else torch.empty(len(logits), 0, dtype=torch.long)
+        return process(self.processors, logits, prefixes, step, self.trace)
+
+    @property
+    def looks_back(self) -> bool:
+        return any(processor.uses_prefixes for processor in self.processors)
 
 
 def process(
-    processors: Sequence[Processor], logits: Tensor, session: Session, step: int, keep: bool
+    processors: Sequence[Processor], logits: Tensor, prefixes: Tensor, step: int, keep: bool
 ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
-    """Logits (B, V) through all processors; with `keep` also what each of them made of them."""
-    looks_back = any(processor.uses_prefixes for processor in processors)
-    prefixes = session.prefixes() if looks_back else torch.empty(len(logits), 0, dtype=torch.long)
+    """Logits (B, V) through processors, and with `keep` what they were after each of them."""
     stages = []
     for processor in processors:
         logits = processor.apply(logits, prefixes, step)
         if keep:
             stages.append((processor.name, logits))
     return logits, stages
+
+
+def process_each(
+    processors: Sequence[Processor], logits: Tensor, prefixes: Sequence[Sequence[int]], steps: Sequence[int], keep: bool
+) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+    """`process` for rows of different steps."""
+    processed = logits.clone()
+    stages = [(processor.name, torch.empty_like(logits)) for processor in processors] if keep else []
+    for step in sorted(set(steps)) if processors else []:
+        rows = [row for row, own in enumerate(steps) if own == step]
+        index = torch.tensor(rows, device=logits.device)
+        padded = left_padded([prefixes[row] for row in rows], logits.device)
+        processed[index], kept = process(processors, logits[index], padded, step, keep)
+        for (_, whole), (_, part) in zip(stages, kept, strict=True):
+            whole[index] = part
+    return processed, stages
 
 
 def score(config: GenerationConfig, total: float, length: int, ended: bool) -> float:

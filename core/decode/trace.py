@@ -64,15 +64,20 @@ class StepTrace:
 
 
 def describe(
-    logits: Tensor, stages: Sequence[tuple[str, Tensor]], num_candidates: int, also: Sequence[Sequence[int]]
+    logits: Tensor,
+    stages: Sequence[tuple[str, Tensor]],
+    num_candidates: int,
+    also: Sequence[Sequence[int]],
+    final: Tensor | None = None,
 ) -> tuple[list[Distribution], list[list[int]]]:
     """Distributions of logits (B, V), and the ranks of the ids in `also` (one list for each row).
 
     `stages` are the logits after each processor, in order. The candidates of a row are its `num_candidates` most
-    probable tokens, and those in `also` beside them.
+    probable tokens, and those in `also` beside them. `final`: the logits that were chosen from, where they are not
+    those of the last stage.
     """
     log_probs = logits.log_softmax(-1)
-    final = (stages[-1][1] if stages else logits).softmax(-1)
+    final = (final if final is not None else stages[-1][1] if stages else logits).softmax(-1)
     entropies = entropy(log_probs).tolist()
     top = logits.topk(min(num_candidates, logits.shape[1])).indices.tolist()
     distributions, ranks = [], []

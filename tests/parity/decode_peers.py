@@ -37,18 +37,26 @@ class HFAdapter(nn.Module):
         states = self.inner.get_encoder()(input_ids=src_ids, attention_mask=src_mask.long()).last_hidden_state
         return Memory(states, src_mask)
 
-    def forward(self, input_ids, memory=None, cache=None, trace=False, logit_positions=None):
+    def hidden(self, input_ids, memory=None, cache=None, trace=None):
         if self.is_encoder_decoder:
-            logits = self.inner(
+            return self.inner.model(
                 encoder_outputs=(memory.states,), attention_mask=memory.mask.long(), decoder_input_ids=input_ids
-            ).logits
-        else:
-            logits = self.inner(input_ids).logits
-        return ModelOutput(logits[torch.arange(len(logits)), logit_positions][:, None])
+            ).last_hidden_state
+        return self.inner.base_model(input_ids).last_hidden_state
+
+    def logits(self, states):
+        return self.inner.get_output_embeddings()(states)
+
+    def forward(self, input_ids, memory=None, cache=None, trace=False, logit_positions=None):
+        states = self.hidden(input_ids, memory)
+        if logit_positions is not None:
+            states = states[torch.arange(len(states)), logit_positions][:, None]
+        return ModelOutput(self.logits(states))
 
 
 def tiny(family: str, seed: int = 0, eos_bias: float = 0.0) -> nn.Module:
-    """A random model of transformers. eos_bias lifts the end token's logit, so that hypotheses do end."""
+    """A random model of transformers, in double precision: batches of another shape round differently, which is not
+    what is tested. eos_bias lifts the end token's logit, so that hypotheses do end."""
     torch.manual_seed(seed)
     ids = dict(bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD)
     if family == "gpt2":
@@ -73,7 +81,7 @@ def tiny(family: str, seed: int = 0, eos_bias: float = 0.0) -> nn.Module:
     head.bias = nn.Parameter(torch.zeros(VOCAB))  # the three have none of their own here
     with torch.no_grad():
         head.bias[EOS] = eos_bias
-    return model.eval()
+    return model.eval().double()
 
 
 def trim(ids: list[int]) -> list[int]:

@@ -6,16 +6,24 @@ from types import SimpleNamespace
 import torch
 
 from core.config import ModelConfig, RunConfig
+from core.decode import GenerationConfig, Hypothesis, generate_ids
+from core.decode.config import STRATEGIES
 from core.model import LanguageModel, build_model
 
 FAMILIES = ("transformer", "gpt", "llama")
+# What each strategy needs beside its name to be quick.
+SMALL: dict[str, dict] = {strategy: {} for strategy in STRATEGIES} | {
+    "beam": dict(num_beams=2), "diverse_beam": dict(num_beams=2), "best_of": dict(num_samples=3),
+    "mbr": dict(num_samples=3),
+}  # fmt: skip
 
 
 def tiny(
-    family: str, vocab_size: int = 40, eos_bias: float = 0.0, max_seq_len: int = 48, seed: int = 0
+    family: str, vocab_size: int = 40, eos_bias: float = 0.0, max_seq_len: int = 48, seed: int = 0, noise: float = 0.0
 ) -> LanguageModel:
     """Weights large enough for decided predictions, in double precision: a batch of another shape rounds differently,
-    which is not what is tested here. eos_bias: how much the end token is favoured."""
+    which is not what is tested here. eos_bias: how much the end token is favoured. noise: how far all weights are from
+    those of the same model without."""
     torch.manual_seed(seed)
     config = ModelConfig(
         family=family, vocab_size=vocab_size, d_model=16, n_layers=2, n_heads=2, d_ff=32, max_seq_len=max_seq_len,
@@ -26,6 +34,8 @@ def tiny(
         for parameter in model.parameters():
             if parameter.dim() == 2:
                 parameter.normal_(std=0.6)
+        for parameter in model.parameters():
+            parameter += noise * torch.randn_like(parameter)
     project = model.logits
 
     def biased(x: torch.Tensor) -> torch.Tensor:
@@ -34,7 +44,22 @@ def tiny(
         return logits
 
     model.logits = biased  # type: ignore[method-assign]
+    model.made_by = dict(family=family, vocab_size=vocab_size, eos_bias=eos_bias, max_seq_len=max_seq_len, seed=seed)  # type: ignore[assignment]
     return model
+
+
+def assistant_of(model, noise: float = 0.05):
+    """A model that agrees with this one now and then."""
+    return tiny(**model.made_by, noise=noise) if hasattr(model, "made_by") else model
+
+
+def decode(model, inputs: list[list[int]], config: GenerationConfig, **options) -> list[list[Hypothesis]]:
+    """generate_ids, with what the strategy needs beside the model."""
+    if config.strategy == "assisted":
+        options.setdefault("assistant", assistant_of(model))
+    if config.strategy == "mbr":
+        options.setdefault("tokenizer", ByteTokenizer())
+    return generate_ids(model, inputs, config, **options)
 
 
 def random_inputs(count: int, vocab_size: int = 40, longest: int = 14, seed: int = 0) -> list[list[int]]:
@@ -74,6 +99,16 @@ class ScriptedModel(torch.nn.Module):
     def prompt_ids(self, ids):
         return [self.bos_id, *ids]
 
+    def hidden(self, input_ids, memory=None, cache=None, trace=None):
+        """The logits themselves, as states."""
+        rows = [[self.table(ids[: n + 1]) for n in range(len(ids))] for ids in input_ids.tolist()]
+        return torch.tensor(rows, dtype=torch.float32)
+
+    def logits(self, states):
+        return states
+
     def forward(self, input_ids, memory=None, cache=None, trace=False, logit_positions=None):
+        if logit_positions is None:
+            return SimpleNamespace(logits=self.hidden(input_ids))
         rows = [self.table(ids[: n + 1]) for ids, n in zip(input_ids.tolist(), logit_positions.tolist(), strict=True)]
         return SimpleNamespace(logits=torch.tensor(rows, dtype=torch.float32)[:, None])

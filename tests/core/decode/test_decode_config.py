@@ -16,6 +16,8 @@ EVERYTHING = dict(
     min_p=0.05, typical_p=0.95, epsilon_cutoff=3e-4, eta_cutoff=1e-3, repetition_penalty=1.2, presence_penalty=0.5,
     frequency_penalty=-0.5, no_repeat_ngram_size=3, bad_words_ids=((5,), (6, 7)), logit_bias={9: -2.5},
     forced_prefix_ids=(4, 5), stop_ids=(8,), stop_strings=("\n\n", "終"), num_candidates=20,
+    num_beam_groups=2, diversity_penalty=0.7, penalty_alpha=0.4, num_assistant_tokens=3, assisted_sampling=True,
+    num_samples=32, mbr_metric="bleu",
 )  # fmt: skip
 
 
@@ -46,7 +48,10 @@ def test_lists_become_tuples_and_whole_numbers_numbers() -> None:
         ("presence_penalty", float("inf")), ("no_repeat_ngram_size", -2), ("bad_words_ids", ((),)),
         ("bad_words_ids", (3,)), ("bad_words_ids", ((-3,),)), ("logit_bias", [1]), ("logit_bias", {"a": 1}),
         ("logit_bias", {1: None}), ("forced_prefix_ids", 5), ("forced_prefix_ids", (1.0,)), ("stop_ids", ("a",)),
-        ("stop_strings", "end"), ("stop_strings", ("",)), ("num_candidates", 0), ("seed", None),
+        ("num_beam_groups", -1), ("diversity_penalty", -0.5), ("diversity_penalty", "much"), ("penalty_alpha", 1.1),
+        ("penalty_alpha", -0.1), ("num_assistant_tokens", 0), ("num_assistant_tokens", 2.5), ("assisted_sampling", 1),
+        ("num_samples", 0), ("mbr_metric", "comet"), ("stop_strings", "end"),
+        ("stop_strings", ("",)), ("num_candidates", 0), ("seed", None),
     ],
 )  # fmt: skip
 def test_mistakes_name_the_field(field: str, value: object) -> None:
@@ -59,6 +64,31 @@ def test_more_results_than_beams() -> None:
         GenerationConfig(strategy="beam", num_beams=2, num_return_sequences=3)
     with pytest.raises(ConfigError, match="greedy"):
         GenerationConfig(strategy="sample", temperature=0, num_return_sequences=3)
+    for strategy in ("contrastive", "assisted"):
+        with pytest.raises(ConfigError, match=strategy):
+            GenerationConfig(strategy=strategy, num_return_sequences=2)
+    for strategy in ("best_of", "mbr"):
+        with pytest.raises(ConfigError, match="num_samples"):
+            GenerationConfig(strategy=strategy, num_samples=2, num_return_sequences=3)
+    with pytest.raises(ConfigError, match="num_beams"):
+        GenerationConfig(strategy="diverse_beam", num_beams=4, num_return_sequences=5)
+    assert GenerationConfig(strategy="assisted", assisted_sampling=True, num_return_sequences=2).num_paths == 2
+
+
+def test_groups_must_divide_the_beams() -> None:
+    with pytest.raises(ConfigError, match=r"num_beams \(5\).*num_beam_groups \(2\)"):
+        GenerationConfig(strategy="diverse_beam", num_beams=5, num_beam_groups=2)
+    with pytest.raises(ConfigError, match="num_beam_groups"):
+        GenerationConfig(strategy="diverse_beam", num_beams=4, num_beam_groups=8)
+    assert GenerationConfig(num_beams=5, num_beam_groups=2).beam_groups == 1, "it acts on diverse_beam only"
+    assert GenerationConfig(strategy="diverse_beam", num_beams=6, num_beam_groups=2).beam_groups == 2
+    assert GenerationConfig(strategy="diverse_beam", num_beams=6).beam_groups == 6
+
+
+def test_choosing_among_samples_needs_samples() -> None:
+    for strategy in ("best_of", "mbr"):
+        with pytest.raises(ConfigError, match="temperature"):
+            GenerationConfig(strategy=strategy, temperature=0)
 
 
 def test_importing_settings_does_not_import_torch() -> None:

@@ -11,7 +11,7 @@ import torch
 from core.decode import GenerationConfig, generate_ids, stream_ids
 from core.decode.greedy_sample import draw
 from core.errors import ConfigError, RunError, TextError
-from tests.core.decode.decode_helpers import FAMILIES, ScriptedModel, random_inputs, tiny
+from tests.core.decode.decode_helpers import FAMILIES, SMALL, ScriptedModel, decode, random_inputs, tiny
 
 STRATEGIES = {
     "greedy": GenerationConfig(max_new_tokens=10),
@@ -20,7 +20,18 @@ STRATEGIES = {
     "penalised": GenerationConfig(
         strategy="beam", num_beams=3, repetition_penalty=1.3, no_repeat_ngram_size=2, max_new_tokens=10
     ),
-}
+    "diverse beam": GenerationConfig(
+        strategy="diverse_beam", num_beams=4, num_beam_groups=2, num_return_sequences=4, max_new_tokens=10
+    ),
+    "contrastive": GenerationConfig(strategy="contrastive", top_k=5, max_new_tokens=10),
+    "assisted": GenerationConfig(strategy="assisted", repetition_penalty=1.2, min_new_tokens=2, max_new_tokens=10),
+    "assisted sampling": GenerationConfig(
+        strategy="assisted", assisted_sampling=True, num_return_sequences=2, top_p=0.9, frequency_penalty=0.5, seed=5,
+        max_new_tokens=10,
+    ),
+    "best_of": GenerationConfig(strategy="best_of", num_samples=4, num_return_sequences=2, max_new_tokens=10),
+    "mbr": GenerationConfig(strategy="mbr", num_samples=5, num_return_sequences=3, top_k=10, max_new_tokens=10),
+}  # fmt: skip
 
 
 def ids_of(results) -> list:
@@ -31,14 +42,14 @@ def ids_of(results) -> list:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batch_is_single_is_permuted_is_without_cache(family: str, strategy: str) -> None:
     model, config = tiny(family, eos_bias=3.0), STRATEGIES[strategy]
-    inputs = random_inputs(24)
-    together = generate_ids(model, inputs, config)
+    inputs = random_inputs(256)
+    together = decode(model, inputs, config)
     assert len({len(h.ids) for hypotheses in together for h in hypotheses}) > 3, "rows must end at different steps"
     for other in (
-        [generate_ids(model, [ids], config)[0] for ids in inputs],
-        generate_ids(model, inputs, config, use_cache=False),
-        generate_ids(model, inputs, config, batch_rows=9),
-        generate_ids(model, inputs[::-1], config)[::-1],
+        [decode(model, [ids], config)[0] for ids in inputs],
+        decode(model, inputs, config, use_cache=False),
+        decode(model, inputs, config, batch_rows=9),
+        decode(model, inputs[::-1], config)[::-1],
     ):
         assert ids_of(other) == ids_of(together)
         for mine, theirs in zip(sum(other, []), sum(together, []), strict=True):
@@ -50,7 +61,7 @@ def test_batch_is_single_is_permuted_is_without_cache(family: str, strategy: str
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logprobs_are_those_of_teacher_forcing(family: str, strategy: str) -> None:
     model, inputs = tiny(family, eos_bias=2.0), random_inputs(6, seed=1)
-    for ids, hypotheses in zip(inputs, generate_ids(model, inputs, STRATEGIES[strategy]), strict=True):
+    for ids, hypotheses in zip(inputs, decode(model, inputs, STRATEGIES[strategy]), strict=True):
         memory = model.encode(torch.tensor([ids]))
         start = [model.bos_id] if model.is_encoder_decoder else ids
         for h in hypotheses:
@@ -58,7 +69,7 @@ def test_logprobs_are_those_of_teacher_forcing(family: str, strategy: str) -> No
                 logits = model(torch.tensor([start + h.ids[:-1]]), memory=memory).logits[0, len(start) - 1 :]
             expected = logits.log_softmax(-1).gather(1, torch.tensor(h.ids)[:, None])[:, 0].tolist()
             assert h.logprobs == pytest.approx(expected, abs=1e-5)
-            if strategy != "penalised":  # no processor: the score is the mean of the model's own
+            if strategy not in ("penalised", "diverse beam", "mbr"):  # the score is the mean of the model's own
                 assert h.score == pytest.approx(sum(expected) / len(expected), abs=1e-5)
 
 
@@ -157,7 +168,7 @@ def test_the_context_is_never_exceeded(family: str, strategy: str) -> None:
     model = tiny(family, max_seq_len=16)
     inputs = random_inputs(1, longest=1) + [[3 + i % 30 for i in range(n)] for n in (12, 15, 16, 17, 60)]
     config = dataclasses.replace(STRATEGIES[strategy], max_new_tokens=40)
-    for ids, hypotheses in zip(inputs, generate_ids(model, inputs, config, eos_id=-1), strict=True):
+    for ids, hypotheses in zip(inputs, decode(model, inputs, config, eos_id=-1), strict=True):
         for h in hypotheses:
             if model.is_encoder_decoder:
                 assert len(h.ids) == 15 and h.finish_reason == "length"
@@ -207,32 +218,33 @@ def test_empty_inputs() -> None:
     assert generate_ids(gpt, [], config) == []
 
 
-def test_forced_prefix_minimum_length_and_bias() -> None:
+@pytest.mark.parametrize("strategy", SMALL)
+def test_forced_prefix_minimum_length_and_bias(strategy: str) -> None:
     model, inputs = tiny("gpt", eos_bias=4.0), random_inputs(4)
-    for strategy in ("greedy", "beam", "sample"):
-        config = GenerationConfig(strategy=strategy, forced_prefix_ids=(7, 8, 7), min_new_tokens=6, max_new_tokens=8)
-        for h in sum(generate_ids(model, inputs, config), []):
-            assert h.ids[:3] == [7, 8, 7] and len(h.ids) >= 6 and 2 not in h.ids[:5]
-        only = GenerationConfig(strategy=strategy, logit_bias={9: 1e6}, max_new_tokens=4)
-        assert ids_of(generate_ids(model, inputs, only)) == [[[9] * 4]] * 4
+    small = dict(strategy=strategy, **SMALL[strategy])
+    config = GenerationConfig(forced_prefix_ids=(7, 8, 7), min_new_tokens=6, max_new_tokens=8, **small)
+    for h in sum(decode(model, inputs, config), []):
+        assert h.ids[:3] == [7, 8, 7] and len(h.ids) >= 6 and 2 not in h.ids[:5]
+    only = GenerationConfig(logit_bias={9: 1e6}, max_new_tokens=4, **small)
+    assert ids_of(decode(model, inputs, only)) == [[[9] * 4]] * 4
 
 
-def test_dead_ends_end_the_row() -> None:
+@pytest.mark.parametrize("strategy", SMALL)
+def test_dead_ends_end_the_row(strategy: str) -> None:
     """Everything is removed after the first token: what is written stays, and says why it ended."""
     model = ScriptedModel(lambda ids: [0.0, 0.0, 0.0], 3)
-    for strategy in ("greedy", "beam", "sample"):
-        config = GenerationConfig(
-            strategy=strategy, no_repeat_ngram_size=1, min_new_tokens=10, max_new_tokens=10, num_beams=2
-        )
-        (hypothesis,) = generate_ids(model, [[1]], config, use_cache=False)[0]
-        assert hypothesis.ids == [0] and hypothesis.finish_reason == "dead_end" and not hypothesis.finished
+    config = GenerationConfig(
+        strategy=strategy, no_repeat_ngram_size=1, min_new_tokens=10, max_new_tokens=10, **SMALL[strategy]
+    )
+    (hypothesis,) = decode(model, [[1]], config, use_cache=False)[0]
+    assert hypothesis.ids == [0] and hypothesis.finish_reason == "dead_end" and not hypothesis.finished
 
 
-def test_damaged_weights_are_said() -> None:
+@pytest.mark.parametrize("strategy", SMALL)
+def test_damaged_weights_are_said(strategy: str) -> None:
     model = ScriptedModel(lambda ids: [math.nan] * 4, 4)
-    for strategy in ("greedy", "beam", "sample"):
-        with pytest.raises(RunError, match="NaN"):
-            generate_ids(model, [[1]], GenerationConfig(strategy=strategy), use_cache=False)
+    with pytest.raises(RunError, match="NaN"):
+        decode(model, [[1]], GenerationConfig(strategy=strategy, **SMALL[strategy]), use_cache=False)
 
 
 def test_ids_out_of_range_are_said() -> None:
@@ -249,15 +261,16 @@ def test_ids_out_of_range_are_said() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_traces(family: str) -> None:
     model, inputs = tiny(family, eos_bias=2.0), random_inputs(3, seed=4)
-    for strategy in ("greedy", "sample", "beam"):
-        config = GenerationConfig(
-            strategy=strategy, num_beams=3, num_return_sequences=1 + (strategy != "greedy"), max_new_tokens=6,
-            repetition_penalty=1.2, top_k=4, num_candidates=5,
-        )  # fmt: skip
-        for hypothesis in sum(generate_ids(model, inputs, config, trace=True), []):
+    for strategy in SMALL:
+        chosen = GenerationConfig(
+            strategy=strategy, max_new_tokens=6, repetition_penalty=1.2, top_k=4, num_candidates=5, **SMALL[strategy]
+        )
+        several = strategy not in ("greedy", "contrastive", "assisted")
+        config = dataclasses.replace(chosen, num_return_sequences=1 + several)
+        for hypothesis in sum(decode(model, inputs, config, trace=True), []):
             assert [s.id for s in hypothesis.steps] == hypothesis.ids
             assert [s.logprob for s in hypothesis.steps] == hypothesis.logprobs
-            assert hypothesis.steps[-1].score == hypothesis.score
+            assert hypothesis.steps[-1].score == hypothesis.score or strategy == "mbr"
             for step in hypothesis.steps:
                 d = step.distribution
                 chosen = next(c for c in d.candidates if c.id == step.id)
@@ -265,10 +278,12 @@ def test_traces(family: str) -> None:
                 assert chosen.removed_by is None and chosen.final_probability > 0
                 assert [c.id for c in d.candidates].index(step.id) + 1 == step.rank or step.rank > 5
                 assert 0 <= step.entropy <= math.log(40)
-                assert d.processors == (
-                    ("repetition_penalty", "top_k") if strategy == "sample" else ("repetition_penalty",)
+                assert d.processors[-1] == ("top_k" if config.draws else d.processors[-1])
+                assert set(d.processors) - {"top_k"} in (
+                    {"repetition_penalty"},
+                    {"diversity_penalty", "repetition_penalty"},
                 )
-                if strategy == "sample":
+                if config.draws:
                     assert sum(c.final_probability > 0 for c in d.candidates) <= 4
                     assert all((c.final_probability == 0) == (c.removed_by is not None) for c in d.candidates)
 
