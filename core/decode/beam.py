@@ -46,6 +46,7 @@ class _Group:
     running: list[Node] = field(default_factory=list)  # best first
     places: list[int] = field(default_factory=list)  # their rows in the session: at first the prompt's, then one a beam
     finished: list[tuple[float, Node, FinishReason]] = field(default_factory=list)  # best first
+    chosen: list[int] = field(default_factory=list)  # what its beams took at this step, end tokens apart
     led: bool = False  # the best continuation of some step was one that ends
     before: list[Node] = field(default_factory=list)  # what ran before the last step
     done: bool = False
@@ -74,6 +75,8 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
         prefixes = session.prefixes() if search.looks_back else torch.empty(len(logits), 0, dtype=torch.long)
         for row in rows:
             row.steps = []
+            for group in row.groups:
+                group.chosen = []
         for number in range(config.beam_groups):
             members = [row for row in rows if not row.groups[number].done]
             if members:
@@ -114,7 +117,7 @@ def _widen(
         logits, log_probs, prefixes = logits[index], log_probs[index], prefixes[index.to(prefixes.device)]
     processors = search.processors
     if number and config.diversity_penalty:
-        processors = _with_diversity(processors, _chosen(members, number, vocab_size, step).to(logits), config)
+        processors = _with_diversity(processors, _chosen(members, number, vocab_size).to(logits), config)
     processed, stages = process(processors, log_probs, prefixes, step, trace)
     sums = [[_cumulative(group, beam, step) for beam in range(width)] for group in groups]
     totals = processed.view(len(groups), width, -1) + torch.tensor(sums, device=logits.device)[:, :, None]
@@ -147,10 +150,12 @@ def _widen(
                 state = "finished"
                 group.finished.append((value, node, reason))
                 group.led = group.led or place == 0
+                group.chosen += [token] if reason != "end" else []
             elif not reason and len(running) < size:
                 state = "kept"
                 running.append(node)
                 parents.append(group.places[beam])
+                group.chosen.append(token)
             if trace:
                 node.trace = StepTrace(
                     step=step,
@@ -181,14 +186,13 @@ def _cumulative(group: _Group, beam: int, step: int) -> float:
     return group.running[beam].cumulative if beam < len(group.running) else -math.inf
 
 
-def _chosen(members: list[_Row], number: int, vocab_size: int, step: int) -> Tensor:
-    """How many beams of a row's earlier groups have chosen each token at this step, (rows, V)."""
+def _chosen(members: list[_Row], number: int, vocab_size: int) -> Tensor:
+    """How many beams of a row's earlier groups have taken each token at this step, (rows, V)."""
     counts = torch.zeros(len(members), vocab_size)
     for i, row in enumerate(members):
         for group in row.groups[:number]:
-            for node in group.running:
-                if node.length == step + 1:  # not of a group that was done before
-                    counts[i, node.id] += 1
+            for token in group.chosen:
+                counts[i, token] += 1
     return counts
 
 
