@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.model.cache import KVCache
+from core.model.linear import Linear
 from core.model.positions import rotate
 from core.model.trace import Trace
 
@@ -58,8 +59,8 @@ class SelfAttention(nn.Module):
         self.d_head = d_model // n_heads
         self.n_heads, self.n_kv_heads, self.causal = n_heads, n_kv_heads, causal
         # One matrix product for queries, keys and values is quicker than three.
-        self.qkv = nn.Linear(d_model, (n_heads + 2 * n_kv_heads) * self.d_head, bias=bias)
-        self.out = nn.Linear(d_model, d_model, bias=bias)
+        self.qkv = Linear(d_model, (n_heads + 2 * n_kv_heads) * self.d_head, bias=bias)
+        self.out = Linear(d_model, d_model, bias=bias)
 
     def forward(
         self,
@@ -89,9 +90,9 @@ class CrossAttention(nn.Module):
     def __init__(self, d_model: int, n_heads: int, bias: bool) -> None:
         super().__init__()
         self.d_head = d_model // n_heads
-        self.q = nn.Linear(d_model, d_model, bias=bias)
-        self.kv = nn.Linear(d_model, 2 * d_model, bias=bias)
-        self.out = nn.Linear(d_model, d_model, bias=bias)
+        self.q = Linear(d_model, d_model, bias=bias)
+        self.kv = Linear(d_model, 2 * d_model, bias=bias)
+        self.out = Linear(d_model, d_model, bias=bias)
 
     def keys_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder states (B, S, D) -> keys and values (B, H, S, d_head)."""
@@ -99,6 +100,9 @@ class CrossAttention(nn.Module):
         return k, v
 
     def forward(self, x: Tensor, kv: tuple[Tensor, Tensor], mask: Tensor | None, trace: Trace | None = None) -> Tensor:
-        """x (B, T, D), mask (B, 1, 1, S) -> (B, T, D)."""
-        q = self.q(x).unflatten(-1, (-1, self.d_head)).transpose(1, 2)
-        return self.out(attend(q, *kv, mask, trace=trace, kind="cross"))
+        """x (B, T, D), mask (sources, 1, 1, S) -> (B, T, D). Neighbouring rows may share a source: see KVCache.cross."""
+        rows, new, _ = x.shape
+        # The queries of the rows that share a source follow each other, as if they were one row's.
+        q = self.q(x).view(len(kv[0]), -1, self.q.out_features // self.d_head, self.d_head).transpose(1, 2)
+        out = attend(q, *kv, mask, trace=trace, kind="cross")
+        return self.out(out.reshape(rows, new, -1))

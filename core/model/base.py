@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from core.config import ModelConfig
 from core.model.cache import KVCache
 from core.model.layers import Layer, make_norm
+from core.model.linear import Linear, Packed, linear
 from core.model.positions import RotaryPositions, SinusoidalPositions
 from core.model.trace import Trace
+
+PACKED_BYTES = 4 * 2**30
 
 
 @dataclass
@@ -40,6 +43,7 @@ class LanguageModel(nn.Module):
 
     is_encoder_decoder = False
     pad_id, bos_id, eos_id = 0, 1, 2  # imported checkpoints bring their own; an eos_id of -1: there is none
+    packed_output: Packed | None = None  # of tied embeddings: see `pack`
     begins_with_bos = True  # our models have seen bos before every text; GPT-2 has not
 
     def __init__(self, config: ModelConfig) -> None:
@@ -67,7 +71,7 @@ class LanguageModel(nn.Module):
         )
         # Post-norm layers end with a normalisation of their own.
         self.norm = make_norm(config) if config.norm_position == "pre" else nn.Identity()
-        self.output = None if config.tie_embeddings else nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.output = None if config.tie_embeddings else Linear(config.d_model, config.vocab_size, bias=False)
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.output_bias else None
 
     @property
@@ -160,14 +164,30 @@ class LanguageModel(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """States (..., D) -> logits (..., V)."""
-        weight = self.token_embedding.weight if self.output is None else self.output.weight
-        return nn.functional.linear(x, weight, self.output_bias)
+        if self.output is None:
+            return linear(x, self.token_embedding.weight, self.output_bias, self.packed_output)
+        logits: Tensor = self.output(x)
+        return logits if self.output_bias is None else logits + self.output_bias
 
     def cross_keys_values(
         self, memory: Memory | None, cache: KVCache | None
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
         """Keys and values of the source a layer, and its mask; nothing for families without an encoder."""
         return [], None
+
+    def pack(self) -> "LanguageModel":
+        """Keep a second copy of the matrices, in the order in which they are read most quickly: see `linear.Packed`.
+
+        Of models of up to PACKED_BYTES; larger ones stay as they are.
+        """
+        if sum(p.numel() * p.element_size() for p in self.parameters()) > PACKED_BYTES:
+            return self
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.pack()
+        if self.output is None:  # the embeddings are the matrix that makes the logits
+            self.packed_output = Packed.of(self.token_embedding.weight)
+        return self
 
     def new_cache(self, batch_size: int, max_len: int) -> KVCache:
         """An empty cache for `batch_size` rows of up to `max_len` tokens (at most max_seq_len)."""

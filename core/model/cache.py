@@ -16,7 +16,8 @@ class KVCache:
     """Preallocated keys and values of all layers: one tensor (n_layers, 2, B, n_kv_heads, max_len, d_head).
 
     Cross-attention keys and values depend on the source only; they are computed at the first step and kept in
-    `cross`, one (keys, values) pair of (B, n_heads, S, d_head) a layer.
+    `cross`, one (keys, values) pair of (sources, n_heads, S, d_head) a layer. Neighbouring rows that read the same source
+    (beams, samples) share them, as long as every source has equally many.
     """
 
     def __init__(
@@ -32,8 +33,8 @@ class KVCache:
         self.max_len = max_len
         self.kv = torch.zeros(n_layers, 2, batch_size, n_kv_heads, max_len, d_head, dtype=dtype, device=device)
         self.cross: list[tuple[Tensor, Tensor]] = []
-        self.memory_mask: Tensor | None = None  # (B, S), True = may be attended to
-        self.source = torch.arange(batch_size, device=device)  # (B,) which of the first batch's sources a row reads
+        self.memory_mask: Tensor | None = None  # (sources, S), True = may be attended to
+        self.source = torch.arange(batch_size, device=device)  # (B,) which of the sources in `cross` a row reads
         self.length = torch.zeros(batch_size, dtype=torch.long, device=device)
 
     @property
@@ -103,16 +104,29 @@ class KVCache:
     def reorder(self, rows: Tensor) -> None:
         """Row i continues what row `rows[i]` had; the batch may shrink or grow (beams, finished rows)."""
         rows = rows.to(self.kv.device)
-        used = self.kv[:, :, :, :, : self._longest].index_select(2, rows)
-        if len(rows) != self.batch_size:
+        used = self.kv[:, :, :, :, : self._longest]
+        if len(rows) == self.batch_size:
+            moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+            if not len(moved):
+                return
+            used.index_copy_(2, moved, used.index_select(2, rows[moved]))  # rows that stay are not touched
+        else:
             shape = list(self.kv.shape)
             shape[2] = len(rows)
             self.kv = self.kv.new_zeros(shape)
-        self.kv[:, :, :, :, : self._longest] = used
-        source = self.source.index_select(0, rows)
-        if not torch.equal(source, self.source):  # beams that change places among themselves read the same source
-            self.cross = [(k.index_select(0, rows), v.index_select(0, rows)) for k, v in self.cross]
-            if self.memory_mask is not None:
-                self.memory_mask = self.memory_mask.index_select(0, rows)
-            self.source = source
+            self.kv[:, :, :, :, : self._longest] = used.index_select(2, rows)
+        if self.cross:
+            self._keep_sources(self.source.index_select(0, rows))
         self.length = self._length.index_select(0, rows)
+
+    def _keep_sources(self, source: Tensor) -> None:
+        """Row i reads source `source[i]` of those in `cross` from now on."""
+        wanted, counts = torch.unique_consecutive(source, return_counts=True)
+        each = int(counts[0])
+        if not bool((counts == each).all()):
+            wanted, each = source, 1
+        if not torch.equal(wanted, torch.arange(len(self.cross[0][0]), device=wanted.device)):
+            self.cross = [(k.index_select(0, wanted), v.index_select(0, wanted)) for k, v in self.cross]
+            if self.memory_mask is not None:
+                self.memory_mask = self.memory_mask.index_select(0, wanted)
+        self.source = torch.arange(len(wanted), device=source.device).repeat_interleave(each)

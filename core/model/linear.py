@@ -1,0 +1,106 @@
+"""The matrix product that nearly all time is spent in: y = x W^T + b, through oneDNN on a CPU in float32.
+
+PyTorch gives float32 products on a CPU to MKL. MKL does not use all of an AMD processor, and is slow anywhere for the few
+rows of a decoding step; oneDNN, which PyTorch carries as well, is up to three times as quick at both
+(`make bench` measures it). Weights may also be kept in the order in which oneDNN reads them: `pack`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A weight in oneDNN's order, and of which weight it is a copy."""
+
+    tensor: Tensor
+    stamp: tuple[int, int]
+
+    @classmethod
+    def of(cls, weight: Tensor) -> "Packed | None":
+        """None for weights that oneDNN is not used for."""
+        if not (_ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32):
+            return None
+        with torch.no_grad():
+            return cls(torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None), _stamp(weight))
+
+    def is_current(self, weight: Tensor) -> bool:
+        return self.stamp == _stamp(weight)
+
+
+def _stamp(weight: Tensor) -> tuple[int, int]:
+    """Changes with every change of the weight: its place in memory, and how often it was written in place."""
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, packed: Packed | None = None) -> Tensor:
+    """x (..., inputs), weight (outputs, inputs), bias (outputs,) -> (..., outputs).
+
+    packed: of this weight, or of an older one, which is not used.
+    """
+    if not _suits_onednn(x, weight):
+        return F.linear(x, weight, bias)
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return]
+    if packed is not None and packed.is_current(weight):
+        return _product(x, packed.tensor, bias)
+    return _product(x, weight, bias)
+
+
+def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
+    return (
+        _ONEDNN
+        and x.dtype == weight.dtype == torch.float32
+        and x.device.type == weight.device.type == "cpu"
+        and x.dim() > 1
+        and x.numel() > 0
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()  # the compiler chooses for itself
+    )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return y
+
+
+class _Linear(torch.autograd.Function):
+    """With dy = dL/dy: dL/dx = dy W, dL/dW = dy^T x, dL/db = the sum of dy over all rows."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        rows, dx, dw, db = dy.flatten(0, -2), None, None, None
+        if ctx.needs_input_grad[0]:
+            dx = _product(dy, weight.t())
+        if ctx.needs_input_grad[1]:
+            dw = _product(rows.t(), x.flatten(0, -2).t())
+        if ctx.needs_input_grad[2]:
+            db = rows.sum(0)
+        return dx, dw, db
+
+
+class Linear(nn.Linear):
+    """nn.Linear, with the quicker product; the same parameters by the same names."""
+
+    packed: Packed | None = None
+
+    def pack(self) -> None:
+        """Keep a second copy of the weight in oneDNN's order; it is left unused once the weight has changed."""
+        self.packed = Packed.of(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias, self.packed)
