@@ -139,7 +139,6 @@ def _download(repository: str, revision: str | None, files: tuple[str, ...], pro
                 hf_hub_download(repository, filename, revision=version, etag_timeout=TIMEOUT, tqdm_class=counter)
             )
             done += size
-            progress(done, total)
     except RunError:
         raise
     except hub_errors.GatedRepoError:

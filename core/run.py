@@ -3,10 +3,13 @@
     runs/NAME/  config.json  tokenizer.json  model.safetensors  metrics.jsonl  samples.jsonl  status.json
                 train.log  stop  checkpoints/  snapshots/
 
+An imported one is a checkpoint in Hugging Face's format with a status.json: see core.model.hf.
+
 Everything that is read here is JSON or safetensors: loading a run cannot execute anything.
 """
 
 import os
+import re
 import time
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from core.config import RunConfig
 from core.errors import ConfigError, RunError, UserError
 from core.files import check_name, read_json, read_jsonl, write_atomic, write_json
-from core.hub import fetch, is_checkpoint, is_hub_name
+from core.hub import FAMILIES, Progress, fetch, has_weights, is_checkpoint, is_checkpoint_config, is_hub_name
 
 if TYPE_CHECKING:
     from core.model import LanguageModel
@@ -44,13 +47,14 @@ class Run:
     @cached_property
     def model(self) -> "LanguageModel":
         """The model in evaluation mode, float32, on the CPU."""
-        return load_model(self.directory, self.config)
+        return load_model(self.directory, self.config).pack()
 
     @property
     def card(self) -> str:
-        """The model card (Markdown), or an empty text."""
+        """The model card (Markdown), or an empty text. What the hub's cards say to machines, above it, is left out."""
         path = self.directory / "README.md"
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        return re.sub(r"\A\ufeff?---\s*\n.*?\n---[ \t]*(\n|\Z)", "", text, flags=re.DOTALL).lstrip()
 
 
 def load_model(directory: Path, config: RunConfig, weights: str = "model.safetensors") -> "LanguageModel":
@@ -100,13 +104,13 @@ def default_runs_dir() -> Path:
     return Path(os.environ.get("RUNS_DIR") or "runs")
 
 
-def load(name: str, runs_dir: Path | None = None) -> Run:
+def load(name: str, runs_dir: Path | None = None, progress: Progress | None = None) -> Run:
     """A run by its name (own runs come before bundled ones of the same name), or a run directory, or a checkpoint in
     Hugging Face's format: its directory, or `hf:org/name` on the hub.
 
-    Raises RunError, one sentence, when there is none or when it is broken.
+    progress: told how far a download is, in bytes. Raises RunError, one sentence, when there is none or it is broken.
     """
-    directory = find_run(name, runs_dir)
+    directory = find_run(name, runs_dir, progress)
     if is_checkpoint(directory):
         from core.model.hf import import_pretrained
 
@@ -117,10 +121,7 @@ def load(name: str, runs_dir: Path | None = None) -> Run:
 def _open(directory: Path) -> Run:
     from core.tokenizer import load_tokenizer
 
-    try:
-        config = RunConfig.from_dict(read_json(directory / "config.json"))
-    except ConfigError as error:
-        raise RunError(f"config.json of the run {directory.name} cannot be used: {error}") from None
+    config = read_config(directory)
     if not (directory / "tokenizer.json").exists():
         raise RunError(f"The run {directory.name} has no tokenizer.json yet.")
     try:
@@ -133,11 +134,22 @@ def _open(directory: Path) -> Run:
     return Run(directory.name, config, tokenizer, directory, scores)
 
 
-def find_run(name: str, runs_dir: Path | None = None) -> Path:
+def read_config(directory: Path) -> RunConfig:
+    """The configuration of a run that was trained here. RunError if it is broken, or of an imported checkpoint."""
+    values = read_json(directory / "config.json")
+    if is_checkpoint_config(values):
+        raise RunError(f"{directory.name} is an imported checkpoint: it was not trained here, and cannot be resumed.")
+    try:
+        return RunConfig.from_dict(values)
+    except ConfigError as error:
+        raise RunError(f"config.json of the run {directory.name} cannot be used: {error}") from None
+
+
+def find_run(name: str, runs_dir: Path | None = None, progress: Progress | None = None) -> Path:
     """The directory of a run that is named, or that is given as a path. `hf:org/name` is downloaded first."""
     name = str(name).strip()
     if is_hub_name(name):
-        return fetch(name)
+        return fetch(name, progress=progress)
     if os.sep in name or name in (".", ".."):
         directory = Path(name)
         if not (directory / "config.json").is_file():
@@ -198,7 +210,7 @@ def read_status(directory: Path) -> Status:
         values = read_json(directory / "status.json")
         status = Status(**{k: v for k, v in values.items() if k in Status.__dataclass_fields__})
     except (RunError, AttributeError):
-        return Status(state="done" if (directory / "model.safetensors").exists() else "failed")
+        return Status(state="done" if has_weights(directory) else "failed")
     if status.is_active and not _alive(status):
         status = replace(status, state="failed", error=status.error or "The training process is gone.")
     return status
@@ -248,16 +260,25 @@ def list_runs(runs_dir: Path | None = None) -> list[RunInfo]:
             continue
         family = preset = error = ""
         try:
-            config = RunConfig.from_dict(read_json(directory / "config.json"))
-            family, preset = config.model.family, config.preset
+            values = read_json(directory / "config.json")
+            if is_checkpoint_config(values):  # what exactly it is, and whether it can be opened, is found when it is
+                family = FAMILIES.get(str(values.get("model_type")), "")
+                error = "" if family else f"A model of type {str(values.get('model_type'))[:40]!r} cannot be opened."
+            else:
+                config = RunConfig.from_dict(values)
+                family, preset = config.model.family, config.preset
         except UserError as problem:
             error = str(problem)
-        has_model = (directory / "model.safetensors").exists() and (directory / "tokenizer.json").exists()
-        is_bundled = directory.parent == BUNDLED
+        status, is_bundled = read_status(directory), directory.parent == BUNDLED
         found.append(
-            RunInfo(directory.name, directory, is_bundled, family, preset, read_status(directory), has_model, error)
+            RunInfo(directory.name, directory, is_bundled, family, preset, status, has_model(directory), error)
         )
     return found
+
+
+def has_model(directory: Path) -> bool:
+    """Whether there is something to open in the run's directory yet."""
+    return has_weights(directory) and ((directory / "tokenizer.json").exists() or is_checkpoint(directory))
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:

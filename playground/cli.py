@@ -14,6 +14,8 @@ Every command takes --json: then stdout is one JSON document and all else goes t
     translate   {"run", "decode", "results": [{"text", "translation", "score", "logprob", "tokens", "seconds",
                  "truncated", "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs"}]}]}
     generate    the same, with "continuation" (what follows the prompt "text") in the place of "translation"
+    import      {"run", "directory", "source", "architecture", "weights", "vocabulary", "context"}
+    export      {"run", "directory", "architecture", "files"}
 
 Only the standard library is imported here, so that help comes at once; playground.commands imports the rest.
 """
@@ -29,8 +31,10 @@ PROGRAM = "llm-scratch"
 INTERRUPTED = 130
 MODULES = {
     "app": "serve", "tokenize": "text", "translate": "text", "generate": "text", "prepare": "training",
-    "train": "training", "runs": "runs", "stop": "runs", "eval": "evaluation",
+    "train": "training", "runs": "runs", "stop": "runs", "eval": "evaluation", "import": "checkpoints",
+    "export": "checkpoints",
 }  # fmt: skip
+FUNCTIONS = {"import": "import_"}  # a word of Python's
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         module = importlib.import_module(f"playground.commands.{MODULES[args.command]}")
-        code = getattr(module, args.command)(args) or 0
+        code = getattr(module, FUNCTIONS.get(args.command, args.command))(args) or 0
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -129,6 +133,17 @@ def parser() -> argparse.ArgumentParser:
         help="keep the scores with the run (else only those of an own run on its whole validation data)",
     )  # fmt: skip
     _add_on(command)
+
+    command = add("import", "Make a run of a Hugging Face checkpoint (GPT-2, Llama, Marian, Pegasus; safetensors).")
+    command.add_argument(
+        "source", metavar="NAME_OR_DIRECTORY", help="hf:org/name on the hub, or a checkpoint's directory"
+    )
+    command.add_argument("--run-name", metavar="NAME", help="the run's name (else the checkpoint's)")
+    command.add_argument("--revision", help="a branch, tag or commit of the hub (else the default branch)")
+
+    command = add("export", "Write a run as a checkpoint that transformers' from_pretrained opens.")
+    command.add_argument("run", metavar="RUN", help="a run's name or directory")
+    command.add_argument("directory", type=Path, metavar="DIRECTORY", help="a new or empty directory")
 
     for name, help, run in [
         ("translate", "Translate texts, the lines of standard input, or what you type.", "enja-transformer"),

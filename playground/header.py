@@ -5,23 +5,30 @@ is put into `Header.settled`, so that tabs hear of it once: `gr.on(header.change
 """
 
 import re
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock, Thread
 from typing import Any
 
 import gradio as gr
 
 from core.errors import UserError
+from core.hub import Progress, is_hub_name
 from core.run import Run
 from playground import models
-from playground.views.facts import facts
+from playground.views.facts import facts, megabytes
 from playground.views.notice import notice
 
 MAX_CHARACTERS = 1_000_000
+TICK = 0.3  # seconds between two looks at a download
 LOADING = re.compile(r"<\s*(img|video|audio|source|iframe|link|object|embed|picture|style|svg)\b[^>]*>", re.IGNORECASE)
 NO_MODEL = (
     "There is no trained model yet: start a training run in the Training tab, or run `llm-scratch train demo "
     "--run-name first`, then choose it here."
 )
+_lock = Lock()
+_wanted: OrderedDict[str, str | None] = OrderedDict()  # page -> the model that it asked for last
 
 
 @dataclass
@@ -77,12 +84,13 @@ def wire_header(header: Header, demo: gr.Blocks) -> None:
     """Bind the header's own events."""
     gr.on(
         [header.model.change],
-        choose_model,
+        change_model,
         [header.model, header.text, header.settled],
         [header.text, header.examples, header.facts, header.card, header.message, header.settled],
         api_visibility="private",
         show_progress="hidden",
-        trigger_mode="always_last",
+        trigger_mode="multiple",  # another model may be chosen while one is downloaded
+        concurrency_limit=None,
     )
     gr.on(
         [header.text.submit, header.text.blur],
@@ -101,6 +109,32 @@ def wire_header(header: Header, demo: gr.Blocks) -> None:
         show_progress="hidden",
     )
     demo.load(refresh_models, None, header.model, api_visibility="private", show_progress="hidden")
+
+
+def change_model(
+    name: str | None, text: str, settled: tuple[str, str], request: gr.Request
+) -> Iterator[tuple[Any, ...]]:
+    """Show another model; while it is downloaded, how far that is. Ends when the page wants another one by then."""
+    page = str(getattr(request, "session_hash", None) or "")
+    with _lock:
+        _wanted[page] = name
+        _wanted.move_to_end(page)
+        while len(_wanted) > 1_000:
+            _wanted.popitem(last=False)
+    if name and is_hub_name(name):
+        came = [0, 0]
+        download = Thread(target=_open, args=(name, lambda done, total: came.__setitem__(slice(None), (done, total))))
+        download.start()
+        while download.is_alive():
+            download.join(TICK)
+            if _wanted.get(page) != name:
+                return
+            if any(came):
+                said = f"{name.strip()} is being downloaded: {megabytes(*came)}"
+                yield *[gr.skip()] * 4, notice(said, "busy"), gr.skip()
+    shown = choose_model(name, text, settled)
+    if _wanted.get(page, name) == name:
+        yield shown
 
 
 def choose_model(name: str | None, text: str, settled: tuple[str, str]) -> tuple[Any, ...]:
@@ -146,12 +180,12 @@ def text_problem(text: str) -> str:
     return ""
 
 
-def _open(name: str | None) -> tuple[Run | None, str]:
+def _open(name: str | None, progress: Progress | None = None) -> tuple[Run | None, str]:
     """The run, or the sentence why not."""
     if not name:
         return None, "Choose a model." if models.model_choices() else NO_MODEL
     try:
-        return models.get_run(name), ""
+        return models.get_run(name, progress), ""
     except UserError as error:
         return None, str(error)
 

@@ -24,7 +24,9 @@ from core.run import (
     create_run,
     default_runs_dir,
     find_run,
+    has_model,
     list_runs,
+    read_config,
     read_metrics,
     read_samples,
     read_status,
@@ -79,7 +81,7 @@ class LocalBackend:
             read_metrics(directory),
             read_samples(directory),
             read_log(directory),
-            (directory / "model.safetensors").exists() and (directory / "tokenizer.json").exists(),
+            has_model(directory),
         )
 
     def running(self) -> list[RunInfo]:
@@ -114,6 +116,7 @@ class LocalBackend:
             directory = find_run(name, self.runs_dir).resolve()
             if read_status(directory).is_active:
                 raise RunError(f"The run {directory.name} is training already.")
+            read_config(directory)
             self._start(directory, "--resume")
         return directory
 

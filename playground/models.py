@@ -7,12 +7,15 @@ from pathlib import Path
 
 from core.config import ModelConfig
 from core.errors import UserError
+from core.hub import Progress
 from core.run import Run, find_run, list_runs, load
 
 KEPT = 4  # opened runs; the bundled ones and one more stay in memory
 FILES = (
     *("config.json", "tokenizer.json", "model.safetensors", "README.md", "scores.json"),
-    *("model.safetensors.index.json", "tokenizer_config.json", "generation_config.json"),  # of checkpoints of the hub
+    # Of checkpoints of the hub:
+    *("model.safetensors.index.json", "tokenizer_config.json", "generation_config.json"),
+    *("vocab.json", "merges.txt", "source.spm", "target.spm"),
 )
 
 DEFAULT_TEXT = {
@@ -48,9 +51,12 @@ _lock = threading.Lock()
 _opened: OrderedDict[str, tuple[tuple, Run]] = OrderedDict()
 
 
-def get_run(name: str) -> Run:
-    """The run of that name (or directory), from memory while its files are as they were. UserError if it cannot be."""
-    directory = find_run(name or "")
+def get_run(name: str, progress: Progress | None = None) -> Run:
+    """The run of that name (or directory), from memory while its files are as they were. UserError if it cannot be.
+
+    progress: told how far the download of a model of the hub is, in bytes.
+    """
+    directory = find_run(name or "", progress=progress)
     key = str(directory.resolve())
     with _lock:
         stamp = _stamp(directory)

@@ -67,7 +67,8 @@ def _trace_text(run: "Run", text: str) -> TracedAttention:
     ids = model.prompt_ids(run.tokenizer.encode(text).ids)
     ids = _cut(ids, longest(run), "text", notes)
     if not text:
-        notes.append("The text is empty: the model sees nothing but the token that begins every text.")
+        what = "the token that begins every text" if model.begins_with_bos else "a token to begin with"
+        notes.append(f"The text is empty: the model sees nothing but {what}.")
     with torch.inference_mode():
         output = model(torch.tensor([ids], device=model.device), trace=True)
     names = token_names(run.tokenizer, ids)

@@ -56,6 +56,8 @@ def validation_split(run: "Run", progress: Progress | None = None) -> list[Any]:
     """The validation pairs or documents of the data that the run was trained on. DataError if it is not there."""
     from core.data.sources import load_corpus
 
+    if not run.config.data.name and not run.config.data.src:
+        raise DataError(f"What {run.name} was trained on is not known: name the data to measure it on.")
     kind: Any = "pairs" if run.is_translation else "text"
     try:
         return load_corpus(run.config.data, kind, seed=run.config.seed, progress=progress).val

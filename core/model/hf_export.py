@@ -45,8 +45,9 @@ def export_pretrained(run: Run, directory: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise RunError(f"The directory {path} cannot be made: {error.strerror}.") from None
     write_json(path / "config.json", pretrained_config(model, run.config.decode.stop_ids))
-    write_json(path / "generation_config.json", _special_ids(model, run.config.decode.stop_ids)
-               | generation_values(run.config.decode))  # fmt: skip
+    decode = run.config.decode
+    ids = _special_ids(model, decode.stop_ids)
+    write_json(path / "generation_config.json", ids | generation_values(decode, model.max_seq_len))
     if not isinstance(run.tokenizer, NoTokenizer):
         _export_tokenizer(run, path)
     data = save(pretrained_weights(model), metadata={"format": "pt"})

@@ -48,8 +48,11 @@ def decode_config(
         raise RunError(f"{path.name if path.is_file() else 'config.json'} of {name} cannot be used: {error}") from None
 
 
-def generation_values(decode: GenerationConfig) -> dict[str, Any]:
-    """The settings of generation_config.json that say what ours say; what is as usual is left out."""
+def generation_values(decode: GenerationConfig, context: int) -> dict[str, Any]:
+    """The settings of generation_config.json that say what ours say; what is as usual is left out.
+
+    context: of the model, in tokens; transformers would go on beyond it, and fail.
+    """
     usual = GenerationConfig()
     left_out = (*(SAMPLING if decode.strategy != "sample" else ()), *(BEAMS if decode.strategy != "beam" else ()))
     if decode.length_penalty_formula != "hf":
@@ -60,6 +63,7 @@ def generation_values(decode: GenerationConfig) -> dict[str, Any]:
         if key not in left_out
         if key in ("num_beams", "max_new_tokens") or getattr(decode, key) != getattr(usual, key)
     }
+    values["max_new_tokens"] = min(decode.max_new_tokens, max(1, context - 1))
     if decode.strategy == "sample":
         values = {"do_sample": True, "top_k": 0} | values  # transformers' own top_k is 50
     if "bad_words_ids" in values:

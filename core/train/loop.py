@@ -19,9 +19,9 @@ import torch
 
 from core.config import RunConfig
 from core.errors import RunError, UserError
-from core.files import out_of_space, read_json, read_jsonl, write_json, write_text
+from core.files import out_of_space, read_jsonl, write_json, write_text
 from core.model import build_model
-from core.run import Run, Status, read_status
+from core.run import Run, Status, read_config, read_status
 from core.train.callbacks import AveragedWeights, Recorder, read_checkpoint
 from core.train.data_module import Prepared, TrainingData
 from core.train.module import TrainingModule
@@ -76,7 +76,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
-    config = RunConfig.from_dict(read_json(directory / "config.json"))
+    config = read_config(directory)
     started = time.time()
     Status(state="running", steps=config.train.max_steps, pid=os.getpid(), started=started, message="preparing").write(
         directory

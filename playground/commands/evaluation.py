@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError, DataError
-from playground.commands.output import show
+from playground.commands.output import download_progress, show
 from playground.commands.text import decode_config
 
 
@@ -20,7 +20,7 @@ def eval(args: Namespace) -> None:
         raise ConfigError("--src and --ref name a pair of files: give both.")
     if args.max_examples < 0:
         raise ConfigError("--max-examples must not be negative.")
-    run = load(args.run, args.runs_dir)
+    run = load(args.run, args.runs_dir, download_progress(args))
     config = decode_config(run.config, args)
     columns = {name: value for name in ("text_column", "src_column", "tgt_column") if (value := getattr(args, name))}
     data = replace(run.config.data, **columns)

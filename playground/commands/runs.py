@@ -24,7 +24,7 @@ def runs(args: Namespace) -> None:
     ]  # fmt: skip
     lines = [
         f"{info.name:<24} {'bundled' if info.bundled else info.status.state:<10} {info.family:<12} "
-        + (f"step {info.status.step:,} of {info.status.steps:,}" if info.status.steps else "")
+        + (f"step {info.status.step:,} of {info.status.steps:,}" if info.status.steps else info.status.message)
         + (f"  {info.error or info.status.error}" if info.error or info.status.error else "")
         for info in found
     ]
@@ -40,7 +40,8 @@ def _show_run(args: Namespace, backend: LocalBackend) -> None:
         "config": read_json(directory / "config.json"), "metrics": progress.metrics, "samples": progress.samples,
     }  # fmt: skip
     lines = [
-        f"{progress.name}: {status.state}, step {status.step:,} of {status.steps:,}"
+        f"{progress.name}: {status.state}, "
+        + (f"step {status.step:,} of {status.steps:,}" if status.steps else status.message)
         + (f", {status.tokens_per_second:,.0f} tokens/s" if status.tokens_per_second else "")
         + (f", about {status.eta:,.0f} s left" if status.is_active and status.eta else "")
     ]

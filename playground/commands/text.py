@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import RunConfig
 from core.errors import ConfigError, RunError, TextError, UserError
-from playground.commands.output import say, show
+from playground.commands.output import download_progress, say, show
 
 if TYPE_CHECKING:
     from core.decode import Generation
@@ -27,7 +27,7 @@ def tokenize(args: Namespace) -> None:
     if args.run:
         from core.run import load
 
-        tokenizer, name = load(args.run, args.runs_dir).tokenizer, args.run
+        tokenizer, name = load(args.run, args.runs_dir, download_progress(args)).tokenizer, args.run
     else:
         tokenizer, name = load_tokenizer(args.tokenizer), args.tokenizer
     texts = args.text or _input_lines("Give a text to tokenize.")
@@ -59,7 +59,7 @@ def generate(args: Namespace) -> None:
 def _decode(args: Namespace, what: str) -> None:
     from core.run import load
 
-    run = load(args.run, args.runs_dir)
+    run = load(args.run, args.runs_dir, download_progress(args))
     if run.is_translation != (what == "translation"):
         other = "translate" if run.is_translation else "generate"
         raise RunError(f"{run.name} is made to {other}: use `llm-scratch {other} --run {run.name}`.")

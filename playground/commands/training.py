@@ -94,13 +94,14 @@ def train(args: Namespace) -> int:
         presets = {name: preset.about for name, preset in PRESETS.items()}
         show(args, {"presets": presets}, (f"{name:<18} {about}" for name, about in presets.items()))
         return 0
-    from core.run import create_run, find_run, read_metrics
+    from core.run import create_run, find_run, read_config, read_metrics
     from playground.jobs import unused_name
 
     if args.resume:
         if not args.run_name:
             raise ConfigError("--resume needs --run-name, the run to go on with.")
         directory = find_run(args.run_name, args.runs_dir)
+        read_config(directory)  # an imported checkpoint is refused before anything is written
         _override_resumed(directory, args)
     else:
         config = run_config(args)
@@ -135,10 +136,10 @@ def _override_resumed(directory: Path, args: Namespace) -> None:
     wrong = [a for a in args.set if not a.startswith(("train.", "optim.", "decode."))]
     if wrong:
         raise ConfigError(f"A resumed run keeps its model, tokenizer and data: {wrong[0]!r} cannot be changed.")
-    from core.files import read_json, write_json
-    from core.run import read_status
+    from core.files import write_json
+    from core.run import read_config, read_status
 
     if read_status(directory).is_active:
         raise RunError(f"The run {directory.name} is still training; stop it first.")
-    config = RunConfig.from_dict(read_json(directory / "config.json")).with_overrides(args.set)
+    config = read_config(directory).with_overrides(args.set)
     write_json(directory / "config.json", config.to_dict())

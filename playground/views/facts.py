@@ -32,9 +32,9 @@ def fact_rows(config: Any, parameters: int, scores: dict[str, Any]) -> list[tupl
         ("Parameters", short_count(parameters)),
         ("Vocabulary", f"{model.vocab_size:,}"),
         ("Context", f"{model.max_seq_len:,} tokens"),
-        ("Trained on", data_name(config.data)),
     ]
-    return rows + score_rows(scores)
+    data = data_name(config.data)
+    return [*rows, *([("Trained on", data)] if data else []), *score_rows(scores)]
 
 
 def short_count(number: int) -> str:
@@ -49,8 +49,17 @@ def short_count(number: int) -> str:
     return str(number)
 
 
+def megabytes(done: int, total: int) -> str:
+    """How far a download is, from bytes; a total of 0 is not known.
+
+    >>> megabytes(12_345_678, 548_000_000), megabytes(5_000, 0)
+    ('12.3 of 548.0 MB', '0.0 MB')
+    """
+    return f"{done / 1e6:,.1f} " + (f"of {total / 1e6:,.1f} MB" if total else "MB")
+
+
 def data_name(data: Any) -> str:
-    """The data set in a few words. Of a file only its name is shown, not where it lay."""
+    """The data set in a few words; empty if it is not known. Of a file only its name is shown, not where it lay."""
     named = {"builtin:enja": "built-in English-Japanese", "builtin:pydocs": "Python's language reference"}
     if data.src:
         pair = " to ".join(language for language in (data.src_language, data.tgt_language) if language)
