@@ -45,6 +45,7 @@ class _Group:
     limit: int  # new tokens at most
     running: list[Node] = field(default_factory=list)  # best first
     places: list[int] = field(default_factory=list)  # their rows in the session: at first the prompt's, then one a beam
+    first: int = 0  # the first of the session's rows that are the group's
     finished: list[tuple[float, Node, FinishReason]] = field(default_factory=list)  # best first
     chosen: list[int] = field(default_factory=list)  # what its beams took at this step, end tokens apart
     led: bool = False  # the best continuation of some step was one that ends
@@ -66,7 +67,7 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
     """Yields one Update for each unfinished input and step; closing the iterator ends the search."""
     session, config = search.session, search.config
     rows = [
-        _Row(i, [_Group(number, prompt.max_new_tokens, places=[i]) for number in range(config.beam_groups)])
+        _Row(i, [_Group(number, prompt.max_new_tokens, places=[i], first=i) for number in range(config.beam_groups)])
         for i, prompt in enumerate(search.prompts)
     ]
     logits = session.start()
@@ -91,16 +92,31 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
                 kept.append(row)
                 for group in row.groups:
                     if not group.done:
-                        fill = len(group.places) - len(group.running)
-                        parents += group.places
-                        tokens += [node.id for node in group.running + group.running[:1] * fill]
-                        group.places = list(range(len(tokens) - len(group.places), len(tokens)))
+                        nodes = group.running + group.running[:1] * (len(group.places) - len(group.running))
+                        seats = _seats(group)
+                        order = sorted(range(len(seats)), key=seats.__getitem__)
+                        group.first = len(tokens)
+                        parents += [group.places[beam] for beam in order]
+                        tokens += [nodes[beam].id for beam in order]
+                        group.places = [group.first + seat for seat in seats]
             updates.append(update)
         yield updates
         if not kept:
             return
         rows = kept
         logits = session.advance(parents, tokens)
+
+
+def _seats(group: _Group) -> list[int]:
+    """Where among the group's rows each of its beams goes on: where its parent was, for the first child of a parent, so
+    that the session has little to move."""
+    free, seats = set(range(len(group.places))), [-1] * len(group.places)
+    for beam, parent in enumerate(group.places):
+        if parent - group.first in free:
+            seats[beam] = parent - group.first
+            free.remove(seats[beam])
+    rest = iter(sorted(free))
+    return [seat if seat >= 0 else next(rest) for seat in seats]
 
 
 def _widen(
@@ -111,7 +127,8 @@ def _widen(
     groups = [row.groups[number] for row in members]
     size, vocab_size = config.num_beams // config.beam_groups, logits.shape[-1]
     width = len(groups[0].places)
-    places = [place for group in groups for place in group.places]
+    places = [place for group in groups for place in sorted(group.places)]
+    orders = [sorted(range(width), key=group.places.__getitem__) for group in groups]  # the beams by their places
     if places != list(range(len(logits))):
         index = torch.tensor(places, device=logits.device)
         logits, log_probs, prefixes = logits[index], log_probs[index], prefixes[index.to(prefixes.device)]
@@ -119,7 +136,7 @@ def _widen(
     if number and config.diversity_penalty:
         processors = _with_diversity(processors, _chosen(members, number, vocab_size).to(logits), config)
     processed, stages = process(processors, log_probs, prefixes, step, trace)
-    sums = [[_cumulative(group, beam, step) for beam in range(width)] for group in groups]
+    sums = [[_cumulative(group, beam, step) for beam in order] for group, order in zip(groups, orders, strict=True)]
     totals = processed.view(len(groups), width, -1) + torch.tensor(sums, device=logits.device)[:, :, None]
     look = min(max(2, 1 + len(search.ends.ids)) * size, width * vocab_size)
     best = totals.flatten(1).topk(look)
@@ -127,9 +144,9 @@ def _widen(
     best_totals, flat = best.values.tolist(), best.indices.tolist()
     if trace:
         also = [
-            [index % vocab_size for index in indices if index // vocab_size == beam]
+            [index % vocab_size for index in indices if index // vocab_size == at]
             for indices in flat
-            for beam in range(width)
+            for at in range(width)
         ]
         distributions, rank_lists = describe(logits, stages, config.num_candidates, also)
         ranks = [dict(zip(*pair, strict=True)) for pair in zip(also, rank_lists, strict=True)]
@@ -141,7 +158,8 @@ def _widen(
             check_number(total)
             if total == -math.inf:  # removed by a processor, or a beam that does not exist
                 break
-            beam, token = divmod(index, vocab_size)
+            at, token = divmod(index, vocab_size)
+            beam = orders[i][at]
             node = Node(group.running[beam] if step else None, token, own[i][place], total, step + 1)
             reason = search.ends.reason(node, group.limit)
             value = score(config, total, step + 1, reason == "end")
@@ -161,8 +179,8 @@ def _widen(
                     step=step,
                     id=token,
                     logprob=node.logprob,
-                    rank=ranks[i * width + beam][token],
-                    distribution=distributions[i * width + beam],
+                    rank=ranks[i * width + at][token],
+                    distribution=distributions[i * width + at],
                     cumulative=total,
                     score=value,
                     parent=number * size + beam,

@@ -96,7 +96,7 @@ def make_choices(
 ) -> list[Choice]:
     """The tokens `chosen` (B,) from logits (B, V), with their log-probabilities and what a trace wants."""
     values = processed.gather(1, chosen[:, None])[:, 0].tolist()
-    logprobs = (logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)).tolist()
+    logprobs = logits.log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
     tokens = chosen.tolist()
     if not search.trace:
         return [Choice(*choice) for choice in zip(tokens, logprobs, values, strict=True)]
