@@ -12,12 +12,14 @@ Every command takes --json: then stdout is one JSON document and all else goes t
     eval        {"run", "data", "kind", "bleu", "bleu_signature", "chrf", "loss_per_token", ...}, of a language model
                 {"run", "data", "kind", "loss_per_token", "perplexity", "bits_per_byte", "tokens", "bytes"}
     translate   {"run", "decode", "results": [{"text", "translation", "score", "logprob", "tokens", "seconds",
-                 "truncated", "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs"}]}]}
+                 "truncated", "work": {"forward_passes", "assistant_passes", "drafted", "accepted"},
+                 "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs", "drafted"}]}]}
     generate    the same, with "continuation" (what follows the prompt "text") in the place of "translation"
     import      {"run", "directory", "source", "architecture", "weights", "vocabulary", "context"}
     export      {"run", "directory", "architecture", "files"}
 
-Only the standard library is imported here, so that help comes at once; playground.commands imports the rest.
+Only the standard library and the names of strategies are imported here, so that help comes at once;
+playground.commands imports the rest.
 """
 
 import argparse
@@ -26,6 +28,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from core.decode.config import STRATEGIES
 
 PROGRAM = "llm-scratch"
 INTERRUPTED = 130
@@ -153,6 +157,9 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("text", nargs="*", help="each argument is one text")
         command.add_argument("--run", default=run, metavar="NAME", help=f"a run's name or directory ({run})")
         command.add_argument(
+            "--assistant", metavar="NAME", help="a smaller run of the same vocabulary: decode assisted"
+        )
+        command.add_argument(
             "--truncate", action="store_true", help="take what fits of a text longer than the model's context"
         )
         if name == "generate":
@@ -188,16 +195,28 @@ def _data() -> argparse.ArgumentParser:
 def _decoding() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     group = options.add_argument_group("decoding (by default as the run's configuration says)")
-    group.add_argument("--strategy", choices=["greedy", "beam", "sample"])
+    group.add_argument(
+        "--strategy", choices=STRATEGIES, help="else the one that the settings given here belong to, or the run's"
+    )
     group.add_argument("--num-beams", type=int, metavar="N")
     group.add_argument("--length-penalty", type=float, metavar="X")
+    group.add_argument("--length-penalty-formula", choices=["hf", "gnmt", "ctranslate2"])
+    group.add_argument("--early-stopping", choices=["true", "false", "never"])
+    group.add_argument("--num-beam-groups", type=int, metavar="N", help="of diverse_beam; 0: every beam a group")
+    group.add_argument("--diversity-penalty", type=float, metavar="X", help="of diverse_beam")
     group.add_argument("--temperature", type=float, metavar="X")
-    group.add_argument("--top-k", type=int, metavar="N")
+    group.add_argument("--top-k", type=int, metavar="N", help="of contrastive: the number of candidates")
     group.add_argument("--top-p", type=float, metavar="X")
     group.add_argument("--min-p", type=float, metavar="X")
     group.add_argument("--typical-p", type=float, metavar="X")
+    group.add_argument("--penalty-alpha", type=float, metavar="X", help="of contrastive")
+    group.add_argument("--num-samples", type=int, metavar="N", help="of best_of and mbr")
+    group.add_argument("--mbr-metric", choices=["chrf", "bleu"])
+    group.add_argument("--num-assistant-tokens", type=int, metavar="N", help="of assisted: drafted in one go")
+    group.add_argument("--assisted-sampling", action="store_true", default=None, help="of assisted: draw, not greedy")
     group.add_argument("--repetition-penalty", type=float, metavar="X")
     group.add_argument("--no-repeat-ngram-size", type=int, metavar="N")
+    group.add_argument("--stop-string", action="append", metavar="TEXT", help="end before this text; may be repeated")
     group.add_argument("--max-new-tokens", type=int, metavar="N")
     group.add_argument("--num-return-sequences", type=int, metavar="N")
     group.add_argument("--seed", type=int, metavar="N")

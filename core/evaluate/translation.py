@@ -57,7 +57,7 @@ def evaluate_translation(
         "perplexity": math.exp(min(loss, 700)),
         "tokens": tokens,
         "strategy": config.strategy,
-        "num_beams": config.num_beams if config.strategy == "beam" else 1,
+        "num_beams": config.num_beams if config.searches_beams else 1,
         "hypotheses": hypotheses,
     }
 

@@ -15,8 +15,21 @@ if TYPE_CHECKING:
     from core.run import Run
 
 TOGETHER = 64  # texts that are decoded at a time
-SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
-BEAMS = ("num_beams", "length_penalty")
+DRAWN = ("sample", "best_of", "mbr", "assisted")
+BEAMS = ("beam", "diverse_beam")
+# Settings that act on some strategies only, and these, the likeliest first.
+ACTS_ON: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("temperature", "top_p", "min_p", "typical_p"), DRAWN),
+    "top_k": (*DRAWN, "contrastive"),
+    **dict.fromkeys(("num_beams", "early_stopping"), BEAMS),
+    **dict.fromkeys(("length_penalty", "length_penalty_formula"), (*BEAMS, "best_of")),
+    **dict.fromkeys(("num_beam_groups", "diversity_penalty"), ("diverse_beam",)),
+    "penalty_alpha": ("contrastive",),
+    "num_samples": ("best_of", "mbr"),
+    "mbr_metric": ("mbr",),
+    **dict.fromkeys(("num_assistant_tokens", "assisted_sampling"), ("assisted",)),
+}
+SAMPLING = {name for name, strategies in ACTS_ON.items() if "sample" in strategies}
 OTHERS = ("repetition_penalty", "no_repeat_ngram_size", "max_new_tokens", "num_return_sequences", "seed")
 
 
@@ -64,6 +77,7 @@ def _decode(args: Namespace, what: str) -> None:
         other = "translate" if run.is_translation else "generate"
         raise RunError(f"{run.name} is made to {other}: use `llm-scratch {other} --run {run.name}`.")
     config = decode_config(run.config, args)
+    assistant = load(args.assistant, args.runs_dir) if args.assistant else None
     empty = "The text is empty: give a sentence to translate."
     if what == "continuation":
         empty = "The prompt is empty: give a text to continue, or --from-start to let the model begin by itself."
@@ -74,7 +88,7 @@ def _decode(args: Namespace, what: str) -> None:
         texts = args.text
         _refuse_empty(texts, empty)
     elif sys.stdin is not None and sys.stdin.isatty() and not args.json:
-        return _converse(run, config, what)
+        return _converse(run, config, what, assistant)
     else:
         texts = _input_lines(empty)
         if not any(text.strip() for text in texts):
@@ -85,7 +99,7 @@ def _decode(args: Namespace, what: str) -> None:
 
     results = []
     for start in range(0, len(texts), TOGETHER):
-        for generation in decode(run, texts[start : start + TOGETHER], config):
+        for generation in decode(run, texts[start : start + TOGETHER], config, assistant=assistant):
             if args.json:
                 results.append(_as_json(generation, what))
             else:
@@ -99,14 +113,14 @@ def _as_json(generation: "Generation", what: str) -> dict[str, Any]:
     hypotheses = [
         {
             "text": h.text, "score": h.score, "logprob": h.total_logprob, "finish_reason": h.finish_reason,
-            "ids": h.ids, "logprobs": h.logprobs,
+            "ids": h.ids, "logprobs": h.logprobs, "drafted": h.drafted,
         }
         for h in generation.hypotheses
     ]  # fmt: skip
     return {
         "text": generation.prompt, what: best.text, "score": best.score, "logprob": best.total_logprob,
         "tokens": len(best.ids), "seconds": round(generation.seconds, 4), "truncated": generation.truncated,
-        "hypotheses": hypotheses,
+        "work": asdict(generation.work), "hypotheses": hypotheses,
     }  # fmt: skip
 
 
@@ -118,7 +132,7 @@ def _print_generation(generation: "Generation", what: str) -> None:
         print(score + text, flush=True)
 
 
-def _converse(run: "Run", config: "GenerationConfig", what: str) -> None:
+def _converse(run: "Run", config: "GenerationConfig", what: str, assistant: "Run | None") -> None:
     """Ask for a text, answer it, until the end of input."""
     from core.decode import stream
 
@@ -135,8 +149,8 @@ def _converse(run: "Run", config: "GenerationConfig", what: str) -> None:
         try:
             _refuse_long(run, [text])
             shown = ""
-            for event in stream(run, text, config):
-                if config.is_greedy or (config.strategy == "sample" and config.num_return_sequences == 1):
+            for event in stream(run, text, config, assistant=assistant):
+                if config.rows == 1 or config.strategy == "contrastive":
                     print(event.text[len(shown) :], end="", flush=True)  # written text only grows
                     shown = event.text
                 elif event.generation is not None:
@@ -150,18 +164,32 @@ def _converse(run: "Run", config: "GenerationConfig", what: str) -> None:
 
 
 def decode_config(config: RunConfig, args: Namespace) -> "GenerationConfig":
-    """The run's settings with those of the command line. A setting that acts on one strategy only chooses it."""
-    given = {name: value for name in (*SAMPLING, *BEAMS, *OTHERS) if (value := getattr(args, name)) is not None}
-    strategy = args.strategy
-    wanted = [name for name, fields in (("sample", SAMPLING), ("beam", BEAMS)) if any(f in given for f in fields)]
-    if strategy is None and len(wanted) == 2:
-        raise ConfigError("Settings of beam search and of sampling are given together: say which with --strategy.")
-    if strategy is None and wanted:
-        strategy = wanted[0]
+    """The run's settings with those of the command line. Settings that act on some strategies only choose one: the
+    run's own if they act on it."""
+    given: dict[str, Any] = {name: value for name in (*ACTS_ON, *OTHERS) if (value := getattr(args, name)) is not None}
+    if "early_stopping" in given:
+        given["early_stopping"] = {"true": True, "false": False}.get(given["early_stopping"], "never")
+    if args.stop_string:
+        given["stop_strings"] = tuple(args.stop_string)
     if any(not assignment.startswith("decode.") for assignment in args.set):
         raise ConfigError("--set takes decode.FIELD=VALUE here: the other sections were settled by training.")
     changed = config.with_overrides(args.set).decode
-    return replace(changed, **given, **({"strategy": strategy} if strategy else {}))
+    strategy = args.strategy or _strategy_of(given, bool(getattr(args, "assistant", None)), changed.strategy)
+    if strategy == "assisted" and given.keys() & SAMPLING:
+        given.setdefault("assisted_sampling", True)
+    return replace(changed, **given | {"strategy": strategy})
+
+
+def _strategy_of(given: dict[str, Any], assistant: bool, own: str) -> str:
+    """The strategy that all given settings act on, or the run's own where they do not say."""
+    wanted = {name: ACTS_ON[name] for name in given if name in ACTS_ON}
+    if assistant:
+        wanted["assistant"] = ("assisted",)
+    possible = [s for s in next(iter(wanted.values()), (own,)) if all(s in acts for acts in wanted.values())]
+    if not possible:
+        flags = " and ".join("--" + name.replace("_", "-") for name in wanted)
+        raise ConfigError(f"{flags} act on no strategy together: say which one is meant with --strategy.")
+    return own if own in possible else possible[0]
 
 
 def _input_lines(empty: str) -> list[str]:

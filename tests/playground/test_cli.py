@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from core.config import RunConfig
 from core.decode import GenerationConfig, generate
+from core.decode.config import STRATEGIES
+from core.errors import ConfigError
 from core.run import create_run, load, read_metrics, read_status
 from playground import cli
 from playground.commands import text as text_commands
@@ -176,6 +179,11 @@ def test_generate_from_the_start(call, runs):
         (["generate", "--run", "tiny-gpt", "--top-p", "2", "x"], "top_p"),
         (["generate", "--run", "tiny-gpt", "--top-p", ".5", "--num-beams", "2", "x"], "--strategy"),
         (["generate", "--run", "tiny-gpt", "--set", "model.d_model=3", "x"], "decode.FIELD"),
+        (["generate", "--run", "tiny-gpt", "--strategy", "assisted", "x"], "needs an assistant"),
+        (["generate", "--run", "tiny-gpt", "--assistant", "tiny-transformer", "x"], "translates"),
+        (["generate", "--run", "tiny-gpt", "--assistant", "nope", "x"], "no run 'nope'"),
+        (["generate", "--run", "tiny-gpt", "--assistant", "tiny-llama", "--strategy", "beam", "x"], "'beam'"),
+        (["generate", "--run", "tiny-gpt", "--num-beams", "5", "--num-beam-groups", "2", "x"], "multiple"),
         (["generate", "--run", "tiny-gpt", "--set", "decode.topp=3", "x"], "decode.top_p"),
         (["tokenize", "--tokenizer", "nope.json", "x"], "nope"),
         (["stop", "tiny-gpt"], "not training"),
@@ -221,6 +229,42 @@ def test_decoding_settings():
     assert config().num_beams == 4 and config("--strategy", "greedy").is_greedy
     assert config("--temperature", "0.5").strategy == "sample" and config("--max-new-tokens", "7").strategy == "beam"
     assert config("--set", 'decode.stop_strings=["x"]').stop_strings == ("x",)
+    assert config("--stop-string", "a", "--stop-string", "\n\n").stop_strings == ("a", "\n\n")
+    for flag, value in (("true", True), ("false", False), ("never", "never")):
+        assert config("--early-stopping", flag).early_stopping is value or value == "never"
+    assert config("--early-stopping", "never", "--length-penalty-formula", "gnmt").early_stopping == "never"
+    for flags, strategy in [
+        (["--num-beams", "6"], "beam"), (["--length-penalty", "0.6"], "beam"),
+        (["--num-beams", "6", "--num-beam-groups", "2"], "diverse_beam"),
+        (["--diversity-penalty", "1"], "diverse_beam"),
+        (["--penalty-alpha", "0.4"], "contrastive"), (["--top-k", "6", "--penalty-alpha", "0.4"], "contrastive"),
+        (["--top-k", "6"], "sample"), (["--num-samples", "8"], "best_of"), (["--mbr-metric", "bleu"], "mbr"),
+        (["--num-samples", "8", "--mbr-metric", "bleu", "--top-p", "0.9"], "mbr"),
+        (["--num-assistant-tokens", "3"], "assisted"), (["--assistant", "other"], "assisted"),
+        (["--strategy", "mbr", "--num-samples", "8"], "mbr"),
+        (["--set", "decode.strategy=diverse_beam", "--num-beams", "6"], "diverse_beam"),
+    ]:  # fmt: skip
+        assert config(*flags).strategy == strategy, flags
+    assert not config("--assistant", "other").assisted_sampling
+    assert config("--assistant", "other", "--temperature", "0.7").assisted_sampling
+    assert config("--assistant", "other", "--assisted-sampling").assisted_sampling
+    with pytest.raises(ConfigError, match="--num-beams and --penalty-alpha act on no strategy together"):
+        config("--num-beams", "3", "--penalty-alpha", "0.5")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_from_the_command_line(call, runs, strategy):
+    flags = ["--strategy", strategy, "--max-new-tokens", "6", "--seed", "3"]
+    flags += ["--assistant", "tiny-gpt"] if strategy == "assisted" else []
+    code, out, err = call("generate", "--run", "tiny-gpt", "--json", *flags, "ROMEO", "cup")
+    assert code == 0 and err == ""
+    run = load("tiny-gpt")
+    config = GenerationConfig(strategy=strategy, max_new_tokens=6, seed=3)
+    expected = generate(run, ["ROMEO", "cup"], config, assistant=run if strategy == "assisted" else None)
+    for result, generation in zip(json.loads(out)["results"], expected, strict=True):
+        assert result["continuation"] == generation.text and result["work"] == asdict(generation.work)
+        assert [h["ids"] for h in result["hypotheses"]] == [h.ids for h in generation.hypotheses]
+        assert [h["drafted"] for h in result["hypotheses"]] == [h.drafted for h in generation.hypotheses]
 
 
 # ------------------------------------------------------------------------------------------------------- training
