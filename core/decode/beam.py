@@ -83,7 +83,9 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
             if members:
                 _widen(search, members, number, logits, log_probs, prefixes, step)
 
-        updates, kept, parents, tokens = [], [], [], []
+        updates, kept = [], []
+        parents: list[int] = []
+        tokens: list[int] = []
         for row in rows:
             update = _report(config, row, step)
             if all(group.done for group in row.groups):

@@ -10,6 +10,7 @@ from torch import Tensor
 from core.decode.config import GenerationConfig
 from core.decode.processors import NO_TOKEN
 from core.errors import TextError
+from core.model.graph import GraphedSteps
 
 if TYPE_CHECKING:
     from core.model import LanguageModel
@@ -83,6 +84,7 @@ class Session:
             # The last token of a row is never read.
             longest = max(len(prompt.start) + prompt.max_new_tokens - 1 for prompt in prompts)
             self.cache = model.new_cache(len(prompts), max(longest, max(map(len, self.rows))))
+        self.graphed = GraphedSteps(model, self.cache) if self.cache is not None and self.cache.fixed else None
 
     def start(self) -> Tensor:
         """Logits (B, V) after the prompts."""
@@ -106,7 +108,8 @@ class Session:
         if self.cache is None:
             return self._read_all()
         step = torch.tensor(tokens, device=self.device)[:, None]
-        return self._forward(step)[:, 0].float()
+        logits = self.graphed(step) if self.graphed is not None else self._forward(step)
+        return logits[:, 0].float()
 
     def extend(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """Every row with `tokens[i]` behind it, none or more; logits (B, N, V) after the last N tokens of each row,

@@ -100,7 +100,7 @@ class CrossAttention(nn.Module):
         return k, v
 
     def forward(self, x: Tensor, kv: tuple[Tensor, Tensor], mask: Tensor | None, trace: Trace | None = None) -> Tensor:
-        """x (B, T, D), mask (sources, 1, 1, S) -> (B, T, D). Neighbouring rows may share a source: see KVCache.cross."""
+        """x (B, T, D), mask (sources, 1, 1, S) -> (B, T, D). Neighbouring rows may share a source: KVCache.cross."""
         rows, new, _ = x.shape
         # The queries of the rows that share a source follow each other, as if they were one row's.
         q = self.q(x).view(len(kv[0]), -1, self.q.out_features // self.d_head, self.d_head).transpose(1, 2)

@@ -193,7 +193,9 @@ class LanguageModel(nn.Module):
         """An empty cache for `batch_size` rows of up to `max_len` tokens (at most max_seq_len)."""
         config = self.config
         max_len = min(max_len, config.max_seq_len)
-        return KVCache(config.n_layers, batch_size, config.n_kv_heads, max_len, config.d_head, self.dtype, self.device)
+        heads, device = config.n_kv_heads, self.device
+        fixed = device.type == "cuda"
+        return KVCache(config.n_layers, batch_size, heads, max_len, config.d_head, self.dtype, device, fixed)
 
     def initialise(self) -> None:
         """Small random weights, so that the first predictions are near uniform.

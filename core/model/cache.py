@@ -16,8 +16,12 @@ class KVCache:
     """Preallocated keys and values of all layers: one tensor (n_layers, 2, B, n_kv_heads, max_len, d_head).
 
     Cross-attention keys and values depend on the source only; they are computed at the first step and kept in
-    `cross`, one (keys, values) pair of (sources, n_heads, S, d_head) a layer. Neighbouring rows that read the same source
-    (beams, samples) share them, as long as every source has equally many.
+    `cross`, one (keys, values) pair of (sources, n_heads, S, d_head) a layer. Neighbouring rows that read the same
+    source (beams, samples) share them, as long as every source has equally many.
+
+    fixed: every step attends to all max_len positions, those beyond a row's length masked, and writes where `length`
+    says on the device: the same shapes and addresses at every step, as a recorded CUDA graph needs them (see
+    core.model.graph).
     """
 
     def __init__(
@@ -29,13 +33,15 @@ class KVCache:
         d_head: int,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        fixed: bool = False,
     ) -> None:
-        self.max_len = max_len
+        self.max_len, self.fixed = max_len, fixed
         self.kv = torch.zeros(n_layers, 2, batch_size, n_kv_heads, max_len, d_head, dtype=dtype, device=device)
         self.cross: list[tuple[Tensor, Tensor]] = []
         self.memory_mask: Tensor | None = None  # (sources, S), True = may be attended to
         self.source = torch.arange(batch_size, device=device)  # (B,) which of the sources in `cross` a row reads
-        self.length = torch.zeros(batch_size, dtype=torch.long, device=device)
+        self._length = torch.zeros(batch_size, dtype=torch.long, device=device)
+        self._longest, self._same = 0, True
 
     @property
     def batch_size(self) -> int:
@@ -48,7 +54,10 @@ class KVCache:
 
     @length.setter
     def length(self, value: Tensor) -> None:
-        self._length = value
+        if self.fixed and len(value) == len(self._length):
+            self._length.copy_(value)
+        else:
+            self._length = value.to(self.kv.device, copy=True)
         # Known on the host, so that a step needs no further look at the device.
         self._longest = int(value.max()) if len(value) else 0
         self._same = bool((value == self._longest).all())
@@ -61,17 +70,25 @@ class KVCache:
 
     def positions(self, new: int) -> Tensor:
         """Positions of the next `new` tokens: (new,) when all rows are equally long, else (B, new)."""
+        self.check_room(new)
+        steps = torch.arange(new, device=self._length.device)
+        return steps + self._longest if self._same and not self._in_place else steps + self._length[:, None]
+
+    def check_room(self, new: int) -> None:
         if self._longest + new > self.max_len:
             raise ValueError(f"The cache holds {self.max_len} positions; {self._longest + new} were asked for.")
-        steps = torch.arange(new, device=self._length.device)
-        return steps + self._longest if self._same else steps + self._length[:, None]
+
+    @property
+    def _in_place(self) -> bool:
+        """Whether a step has fixed shapes; the first, which reads the prompts, never has."""
+        return self.fixed and self._longest > 0
 
     def mask(self, new: int) -> Tensor | None:
         """Which keys the next `new` queries may see: bool, broadcastable to (B, H, new, K); None when it is all of
         them, or when plain causality says it (see `is_causal`)."""
-        if self.is_causal(new) or (self._same and new == 1):
+        if self.is_causal(new) or (self._same and new == 1 and not self._in_place):
             return None
-        keys = torch.arange(self._longest + new, device=self._length.device)
+        keys = torch.arange(self.max_len if self._in_place else self._longest + new, device=self._length.device)
         positions = self.positions(new)
         return (keys <= positions[..., None])[:, None] if positions.dim() == 2 else keys <= positions[:, None]
 
@@ -83,8 +100,8 @@ class KVCache:
         """Store (B, H_kv, new, d_head) at the rows' own ends; returns all keys and values up to the longest row."""
         new = keys.shape[2]
         store_k, store_v = self.kv[layer, 0], self.kv[layer, 1]
-        end = self._longest + new
-        if self._same:
+        end = self.max_len if self._in_place else self._longest + new
+        if self._same and not self._in_place:
             store_k[:, :, self._longest : end] = keys
             store_v[:, :, self._longest : end] = values
             if self._longest == 0:
@@ -98,8 +115,12 @@ class KVCache:
 
     def advance(self, new: int) -> None:
         """All layers have stored their `new` tokens."""
-        self._length = self._length + new
+        self._length += new
         self._longest += new
+
+    def count_replayed(self) -> None:
+        """A recorded step of one token has run, which advanced `length` on the device only."""
+        self._longest += 1
 
     def reorder(self, rows: Tensor) -> None:
         """Row i continues what row `rows[i]` had; the batch may shrink or grow (beams, finished rows)."""

@@ -1,8 +1,8 @@
 """The matrix product that nearly all time is spent in: y = x W^T + b, through oneDNN on a CPU in float32.
 
-PyTorch gives float32 products on a CPU to MKL. MKL does not use all of an AMD processor, and is slow anywhere for the few
-rows of a decoding step; oneDNN, which PyTorch carries as well, is up to three times as quick at both
-(`make bench` measures it). Weights may also be kept in the order in which oneDNN reads them: `pack`.
+PyTorch gives float32 products on a CPU to MKL. MKL does not use all of an AMD processor, and is slow for the few rows
+of a decoding step; oneDNN, which PyTorch carries as well, is up to three times as quick at both (`make bench` measures
+it). Weights may also be kept in the order in which oneDNN reads them: `pack`.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, packed: Packed
     """
     if not _suits_onednn(x, weight):
         return F.linear(x, weight, bias)
-    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
         return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return]
     if packed is not None and packed.is_current(weight):
         return _product(x, packed.tensor, bias)

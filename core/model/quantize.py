@@ -1,9 +1,9 @@
 """Weights in 8 bits: a quarter of the memory, and of the time where a step's time is the reading of the weights.
 
-Each row of a matrix (one output) has a scale of its own, so that its largest weight becomes 127. The inputs of a product are
-rounded to 8 bits as they come, with one scale for all of them ("dynamic quantisation"; the kernel is FBGEMM's, Khudia et
-al., 2021). Embeddings and normalisations stay in float32. What that costs in quality is measured, not assumed: evaluate the
-quantised model (`llm-scratch eval --precision int8`).
+Each row of a matrix (one output) has a scale of its own, so that its largest weight becomes 127. The inputs of a
+product are rounded to 8 bits as they come, with one scale for all of them ("dynamic quantisation"; the kernel is
+FBGEMM's, Khudia et al., 2021). Embeddings and normalisations stay in float32. What that costs in quality is measured,
+not assumed: evaluate the quantised model (`llm-scratch eval --precision int8`).
 """
 
 import copy
@@ -42,10 +42,10 @@ class Int8Linear(nn.Module):
 
 
 def quantize(model: LanguageModel) -> LanguageModel:
-    """A copy of the model for inference on the CPU, its matrices in 8 bits; embeddings and norms are shared with `model`.
+    """A copy of the model for inference on the CPU, its matrices in 8 bits; embeddings and norms are shared with it.
 
-    The inputs of a batch share their scales, so that, unlike elsewhere, a result can depend on what else is in its batch.
-    ConfigError where PyTorch was built without the kernels.
+    The inputs of a batch share their scales, so that, unlike elsewhere, a result can depend on what else is in its
+    batch. ConfigError where PyTorch was built without the kernels.
     """
     if "fbgemm" not in torch.backends.quantized.supported_engines:
         raise ConfigError("This PyTorch cannot compute with 8-bit weights on this processor; use float32.")
@@ -63,5 +63,5 @@ def quantize(model: LanguageModel) -> LanguageModel:
     result = copy.deepcopy(model, memo)
     model.packed_output = packed
     if result.output is None:
-        result.output = head
+        result.output = head  # type: ignore[assignment]
     return result.eval()
