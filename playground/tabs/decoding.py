@@ -1,4 +1,4 @@
-"""The Decoding tab: greedy, beam search and top-p on the header's text, written side by side.
+"""The Decoding tab: greedy, beam search and a third strategy on the header's text, written side by side.
 
 One generator drives the three streams in turn, a step each, so that a column's speed is measured on its own steps and
 stopping takes effect within one of them. A newer request of the same page makes an older one end.
@@ -6,7 +6,7 @@ stopping takes effect within one of them. A newer request of the same page makes
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -14,17 +14,23 @@ from typing import Any
 import gradio as gr
 
 from core.decode.config import GenerationConfig
-from core.errors import RunError, UserError
+from core.errors import ConfigError, RunError, UserError
+from core.run import find_run, list_runs
 from playground.header import NO_MODEL
-from playground.models import get_run
+from playground.models import get_run, model_choices
 from playground.views.decoding import Column, column_html
 
-TITLES = ("Greedy", "Beam search", "Top-p")
+THIRD = {
+    "sample": "Top-p", "diverse_beam": "Diverse beams", "contrastive": "Contrastive search", "assisted": "Assisted",
+    "best_of": "Best of several", "mbr": "Minimum Bayes risk",
+}  # fmt: skip
+MAX_SAMPLES = 64
+LISTED = 5  # best candidates
 REFRESH = 0.06  # seconds between two pictures of a column
 LONGEST = 400  # new tokens
 MAX_BEAMS = 12
 INTRO = (
-    '<p class="decoding-intro">Three ways to choose the next token, on the same model and text. '
+    '<p class="decoding-intro">Three ways to choose the next token, on the same model and text; choose the third. '
     '<span class="decoding-scale">certain <span aria-hidden="true"></span> unlikely.</span> '
     "Point at a token, or move to it with Tab, to see what else was likely.</p>"
 )
@@ -43,12 +49,26 @@ class DecodingTab:
     max_new_tokens: gr.Slider
     repetition_penalty: gr.Slider
     seed: gr.Number
+    third: gr.Dropdown
+    diversity_penalty: gr.Slider
+    penalty_alpha: gr.Slider
+    assistant: gr.Dropdown
+    drafts: gr.Slider
+    samples: gr.Slider
+    metric: gr.Dropdown
 
     @property
     def settings(self) -> list[Any]:
         return [
             self.beams, self.length_penalty, self.temperature, self.top_p, self.top_k, self.max_new_tokens,
-            self.repetition_penalty, self.seed,
+            self.repetition_penalty, self.seed, self.third, *self.of_the_third,
+        ]  # fmt: skip
+
+    @property
+    def of_the_third(self) -> list[Any]:
+        """Shown as far as they act on the third column."""
+        return [
+            self.diversity_penalty, self.penalty_alpha, self.assistant, self.drafts, self.samples, self.metric
         ]  # fmt: skip
 
     def on_load(self, demo: gr.Blocks, header: Any) -> None:
@@ -63,10 +83,20 @@ def build(model: str | None = None, text: str = "") -> DecodingTab:
     """The components, columns still empty: `on_load` fills them."""
     with gr.Row(elem_classes="decoding-top"):
         gr.HTML(INTRO, padding=False, js_on_load=None)
+        third = gr.Dropdown(
+            [(title, strategy) for strategy, title in THIRD.items()],
+            value="sample",
+            show_label=False,
+            label="Third strategy",
+            container=False,
+            min_width=190,
+            scale=0,
+            elem_id="decoding-third",
+        )
         run = gr.Button("Run", variant="primary", min_width=90, scale=0, elem_id="decoding-run")
         stop = gr.Button("Stop", variant="stop", min_width=90, scale=0, elem_id="decoding-stop")
     with gr.Row(elem_classes="decoding-columns", equal_height=False):
-        waiting = [Column(title, config) for title, config in zip(TITLES, configs(), strict=True)]
+        waiting = [Column(title, config) for title, config in zip(titles(), configs(), strict=True)]
         columns = [
             gr.HTML(column_html(column), elem_id=f"decoding-{name}", padding=False, js_on_load=None)
             for name, column in zip(("greedy", "beam", "top-p"), waiting, strict=True)
@@ -83,20 +113,97 @@ def build(model: str | None = None, text: str = "") -> DecodingTab:
         repetition_penalty = gr.Slider(
             1, 2, 1.0, step=0.05, label="Repetition penalty", info="1 is off; acts on all columns", min_width=220
         )
-        seed = gr.Number(0, label="Seed", precision=0, info="Of the top-p column", min_width=220)
+        seed = gr.Number(0, label="Seed", precision=0, info="Of whatever is drawn", min_width=220)
+        diversity_penalty = gr.Slider(
+            0, 5, 0.5, step=0.1, label="Diversity penalty", info="Of diverse beams", min_width=220, visible=False
+        )
+        penalty_alpha = gr.Slider(
+            0,
+            1,
+            0.6,
+            step=0.05,
+            label="Degeneration penalty",
+            info="Of contrastive search; top-k: its candidates",
+            min_width=220,
+            visible=False,
+        )
+        assistant = gr.Dropdown(
+            assistants(model), label="Assistant", info="Runs of the same tokenizer", min_width=220, visible=False
+        )
+        drafts = gr.Slider(1, 20, 5, step=1, label="Drafts", info="Tokens in one go", min_width=220, visible=False)
+        samples = gr.Slider(
+            2, MAX_SAMPLES, 16, step=1, label="Samples", info="To choose from", min_width=220, visible=False
+        )
+        metric = gr.Dropdown(
+            [("chrF", "chrf"), ("BLEU", "bleu")],
+            value="chrf",
+            label="Likeness",
+            info="Of minimum Bayes risk",
+            min_width=220,
+            visible=False,
+        )
     return DecodingTab(
-        columns, run, stop, beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed
-    )
+        columns, run, stop, beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed,
+        third, diversity_penalty, penalty_alpha, assistant, drafts, samples, metric,
+    )  # fmt: skip
 
 
 def wire(tab: DecodingTab, header: Any) -> None:
     inputs = [*header.inputs, *tab.settings]
     gr.on(
-        [*header.changes, tab.run.click],
+        [*header.changes, tab.run.click, tab.third.input],
         decode_columns, inputs, tab.columns,
         show_progress="hidden", trigger_mode="multiple", concurrency_limit=None, api_visibility="private",
     )  # fmt: skip
+    gr.on(
+        [*header.changes, tab.third.input],
+        show_settings,
+        [header.model, tab.third, tab.assistant],
+        tab.of_the_third,
+        show_progress="hidden",
+        api_visibility="private",
+    )
     tab.stop.click(stop_columns, None, None, queue=False, show_progress="hidden", api_visibility="private")
+
+
+def show_settings(model: str, third: str, assistant: str | None) -> list[Any]:
+    """The settings that act on the third column, and the runs that can assist the model."""
+    choices = assistants(model)
+    names = [name for _, name in choices]
+    shown = {
+        "diversity_penalty": third == "diverse_beam", "penalty_alpha": third == "contrastive",
+        "assistant": third == "assisted", "drafts": third == "assisted", "samples": third in ("best_of", "mbr"),
+        "metric": third == "mbr",
+    }  # fmt: skip
+    updates = [gr.update(visible=visible) for visible in shown.values()]
+    chosen = assistant if assistant in names else next(iter(names), None)
+    updates[2] = gr.update(visible=shown["assistant"], choices=choices, value=chosen)
+    return updates
+
+
+def assistants(model: str | None) -> list[tuple[str, str]]:
+    """(label, name) of the runs that do the same with the same tokenizer, and of the model itself: always right."""
+    try:
+        run = get_run(model or "")
+        own = (run.directory / "tokenizer.json").read_bytes()
+    except UserError:
+        return []
+    except OSError:  # a checkpoint with a tokenizer of another kind
+        own = b""
+    translates = {info.name: info.family == "transformer" for info in list_runs()}
+    found = [
+        (label, name)
+        for label, name in model_choices()
+        if name != model and translates[name] == run.is_translation and _tokenizer_file(name) == own
+    ]
+    return [*found, (f"{model} itself", str(model))]
+
+
+def _tokenizer_file(name: str) -> bytes | None:
+    try:
+        return (find_run(name) / "tokenizer.json").read_bytes()
+    except (UserError, OSError):
+        return None
 
 
 # ------------------------------------------------------------------------------------------------------- events
@@ -131,6 +238,10 @@ class _Requests:
 _requests = _Requests()
 
 
+def titles(third: str = "sample") -> list[str]:
+    return ["Greedy", "Beam search", THIRD.get(third, third)]
+
+
 def configs(
     beams: int = 5,
     length_penalty: float = 1.0,
@@ -140,22 +251,35 @@ def configs(
     max_new_tokens: int = 60,
     repetition_penalty: float = 1.0,
     seed: int = 0,
+    third: str = "sample",
+    diversity_penalty: float = 0.5,
+    penalty_alpha: float = 0.6,
+    drafts: int = 5,
+    samples: int = 16,
+    metric: str = "chrf",
 ) -> list[GenerationConfig]:
     """The settings of the three columns. ConfigError for what no strategy can do."""
     common = GenerationConfig(
         max_new_tokens=int(max_new_tokens), repetition_penalty=float(repetition_penalty), num_candidates=10
     )
-    beams = int(beams)
-    return [
-        common,
-        replace(
-            common, strategy="beam", num_beams=beams, num_return_sequences=beams, length_penalty=float(length_penalty)
-        ),
-        replace(
-            common, strategy="sample", temperature=float(temperature), top_p=float(top_p), top_k=int(top_k),
-            seed=int(seed or 0),
-        ),
-    ]  # fmt: skip
+    beam: dict[str, Any] = dict(
+        num_beams=int(beams), num_return_sequences=int(beams), length_penalty=float(length_penalty)
+    )
+    drawn: dict[str, Any] = dict(
+        temperature=float(temperature), top_p=float(top_p), top_k=int(top_k), seed=int(seed or 0)
+    )
+    chosen: dict[str, Any] = dict(num_samples=int(samples), num_return_sequences=min(LISTED, int(samples)))
+    settings: dict[str, dict[str, Any]] = {
+        "sample": drawn,
+        "diverse_beam": beam | dict(diversity_penalty=float(diversity_penalty)),
+        "contrastive": dict(penalty_alpha=float(penalty_alpha), top_k=int(top_k)),
+        "assisted": dict(num_assistant_tokens=int(drafts)),
+        "best_of": drawn | chosen,
+        "mbr": drawn | chosen | dict(mbr_metric=metric),
+    }
+    if third not in settings:
+        raise ConfigError(f"The third column can be {', '.join(settings)}, not {third[:50]!r}.")
+    return [common, replace(common, strategy="beam", **beam), replace(common, strategy=third, **settings[third])]  # type: ignore[arg-type]
 
 
 def stop_columns(request: gr.Request) -> None:
@@ -173,32 +297,51 @@ def decode_columns(
     max_new_tokens: int,
     repetition_penalty: float,
     seed: int,
+    third: str,
+    diversity_penalty: float,
+    penalty_alpha: float,
+    assistant: str | None,
+    drafts: int,
+    samples: int,
+    metric: str,
     request: gr.Request,  # gradio hands it over by its place, so the settings are named one by one
 ) -> Iterator[list[str]]:
     """Write the three columns; yields their HTML as they grow. What goes wrong is said in the columns."""
     page = _page(request)
     number = _requests.begin(page)
-    columns = [Column(title, config) for title, config in zip(TITLES, configs(), strict=True)]
+    columns = [Column(title, config) for title, config in zip(titles(third), configs(), strict=True)]
     try:
-        chosen = configs(beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed)
+        chosen = configs(
+            beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed, third,
+            diversity_penalty, penalty_alpha, drafts, samples, metric,
+        )  # fmt: skip
         columns = [replace(c, config=config) for c, config in zip(columns, chosen, strict=True)]
         if not model:
             raise RunError(NO_MODEL)
         run = get_run(model)
         run.model  # noqa: B018 - read from disk here, so that a broken file is said in place
-        for picture in _write(run, text or "", columns, lambda: _requests.state(page, number)):
+        # Another model may have been chosen since the list of assistants was made.
+        names = [name for _, name in assistants(model)] if third == "assisted" else []
+        helper = assistant if assistant in names else model
+        streams = [_stream(run, text or "", column.config, helper or model) for column in columns]
+        for picture in _write(streams, columns, lambda: _requests.state(page, number)):
             columns = picture
             yield [column_html(column, run.tokenizer) for column in columns]
     except UserError as error:
         yield [column_html(replace(column, state="failed", message=str(error))) for column in columns]
 
 
-def _write(run: Any, text: str, columns: list[Column], ask: Any) -> Iterator[list[Column]]:
-    """All columns after each picture; the last one when all are done, or at the step at which it was stopped."""
+def _stream(run: Any, text: str, config: GenerationConfig, assistant: str) -> Generator[Any, None, None]:
+    """A column's events; nothing is done before the first is asked for, so that its errors are its own."""
     from core.decode import stream
 
+    helper = get_run(assistant) if config.strategy == "assisted" else None
+    yield from stream(run, text, config, trace=True, assistant=helper)
+
+
+def _write(streams: list[Generator[Any, None, None]], columns: list[Column], ask: Any) -> Iterator[list[Column]]:
+    """All columns after each picture; the last one when all are done, or at the step at which it was stopped."""
     columns = [replace(column, state="writing") for column in columns]
-    streams = [stream(run, text, column.config, trace=True) for column in columns]
     shown = 0.0
     while any(column.state == "writing" for column in columns):
         for place, events in enumerate(streams):
@@ -229,12 +372,13 @@ def _advance(column: Column, events: Iterator[Any]) -> Column:
     if event is None:
         return replace(column, state="done")
     if event.generation is None:
-        return replace(column, hypothesis=event.hypothesis, beams=event.beams, forward_passes=column.forward_passes + 1)
-    generation = event.generation
-    beams = generation.hypotheses if column.config.strategy == "beam" and not column.config.is_greedy else []
+        if event.sample:  # of several samples the first is shown until one is chosen
+            return column
+        return replace(column, hypothesis=event.hypothesis, beams=event.beams)
+    generation, config = event.generation, column.config
     return replace(
-        column, state="done", hypothesis=generation.best, beams=beams, forward_passes=generation.forward_passes,
-        truncated=generation.truncated,
+        column, state="done", hypothesis=generation.best, work=generation.work, truncated=generation.truncated,
+        beams=generation.hypotheses if config.searches_beams or config.reranks else [],
     )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 """One column of the Decoding tab as HTML: tokens shaded by how sure the model was, what else it could have written,
-figures, and for beam search the list of the best hypotheses.
+figures, and for beams and chosen samples the list of the best hypotheses.
 
 Pure functions: hypotheses in, escaped HTML out. A tokenizer is needed only for `token_bytes` and `special_ids`.
 """
@@ -14,7 +14,7 @@ from core.decode.config import GenerationConfig
 from core.tokenizer.visible import segments, visible
 
 if TYPE_CHECKING:
-    from core.decode.result import Hypothesis
+    from core.decode.result import Hypothesis, Work
     from core.decode.trace import StepTrace
     from core.tokenizer import Tokenizer
 
@@ -30,9 +30,9 @@ class Column:
     config: GenerationConfig
     state: State = "waiting"
     hypothesis: "Hypothesis | None" = None
-    beams: Sequence["Hypothesis"] = field(default_factory=list)  # beam search: best first
+    beams: Sequence["Hypothesis"] = field(default_factory=list)  # of beams and of chosen samples: best first
     seconds: float = 0.0  # of this decoding alone
-    forward_passes: int = 0
+    work: "Work | None" = None  # when it is done
     truncated: bool = False
     message: str = ""  # why it failed
 
@@ -104,8 +104,10 @@ def tokens_html(hypothesis: "Hypothesis", tokenizer: "Tokenizer", explain: bool 
         ids = [hypothesis.ids[i] for i in group]
         text = _text_html(ids, tokenizer)
         style = f'style="--doubt:{doubt(logprob):.3f}"'
+        drafted = bool(hypothesis.drafted) and all(hypothesis.drafted[i] for i in group)
+        look = "decoding-token decoding-drafted" if drafted else "decoding-token"
         if not explain:
-            parts.append(f'<span class="decoding-token" {style}>{text}</span>')
+            parts.append(f'<span class="{look}" {style}>{text}</span>')
             continue
         label = escape(f"{_name(ids, tokenizer)}: probability {percent(math.exp(logprob))}")
         steps = [hypothesis.steps[i] if i < len(hypothesis.steps) else None for i in group]
@@ -113,8 +115,9 @@ def tokens_html(hypothesis: "Hypothesis", tokenizer: "Tokenizer", explain: bool 
             _explanation(hypothesis.ids[i], hypothesis.logprobs[i], step, tokenizer)
             for i, step in zip(group, steps, strict=True)
         )
+        tip += '<span class="decoding-tip-line">drafted by the assistant</span>' if drafted else ""
         parts.append(
-            f'<span class="decoding-token" tabindex="0" role="group" aria-label="{label}" {style}>{text}'
+            f'<span class="{look}" tabindex="0" role="group" aria-label="{label}" {style}>{text}'
             f'<span class="decoding-tip" role="tooltip">{tip}</span></span>'
         )
     return "".join(parts)
@@ -185,8 +188,11 @@ def figures_html(column: Column) -> str:
         ("tokens", f"{count:,}"),
         ("tokens/s", f"{count / column.seconds:,.0f}" if column.seconds > 0 and count else "–"),
     ]
-    if column.config.strategy == "beam":
+    if column.config.strategy in ("beam", "diverse_beam") or column.config.reranks:
         rows.append(("score", number(hypothesis.score)))
+    if column.config.strategy == "assisted" and column.work is not None:
+        rows.append(("passes", f"{column.work.forward_passes:,}"))
+        rows.append(("drafts kept", f"{column.work.accepted:,}/{column.work.drafted:,}"))
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
     return f'<dl class="decoding-figures">{cells}</dl>'
 
@@ -211,17 +217,31 @@ def beams_html(beams: Sequence["Hypothesis"]) -> str:
 def settings_line(config: GenerationConfig) -> str:
     """The settings that act on this column, in words."""
     penalty = "" if config.repetition_penalty == 1 else f", repetition penalty {config.repetition_penalty:g}"
+    if config.strategy == "assisted" and config.is_greedy:
+        return f"as greedy; {config.num_assistant_tokens} tokens drafted in one go, underlined where kept" + penalty
     if config.is_greedy:
         return "always the most probable token" + penalty
-    if config.strategy == "beam":
-        return f"{config.num_beams} hypotheses at a time, length penalty {config.length_penalty:g}" + penalty
+    if config.searches_beams:
+        line = f"{config.num_beams} hypotheses at a time, length penalty {config.length_penalty:g}"
+        if config.strategy == "diverse_beam":
+            line += f", in {config.beam_groups} groups, diversity penalty {config.diversity_penalty:g}"
+        return line + penalty
+    if config.strategy == "contrastive":
+        line = f"of the {config.rows} most probable the least like what was said, weight {config.penalty_alpha:g}"
+        return line + penalty
     parts = []
     if config.top_p < 1:
         parts.append(f"from the most probable {config.top_p:.0%}")
     if config.top_k:
         parts.append(f"from the {config.top_k:,} most probable")
     parts += [f"temperature {config.temperature:g}", f"seed {config.seed}"]
-    return "drawn " + ", ".join(parts) + penalty
+    drawn = "drawn " + ", ".join(parts) + penalty
+    if config.strategy == "best_of":
+        return f"the most probable of {config.num_samples} samples, {drawn}"
+    if config.strategy == "mbr":
+        metric = {"chrf": "chrF", "bleu": "BLEU"}[config.mbr_metric]
+        return f"of {config.num_samples} samples the most like all others by {metric}, {drawn}"
+    return drawn
 
 
 def end_line(column: Column) -> str:

@@ -9,17 +9,26 @@ import pytest
 from gradio.helpers import special_args
 
 from core.decode import generate
+from core.errors import RunError
 from core.run import load
 from playground.tabs import decoding
 from playground.views.decoding import number
 
 PAGE = SimpleNamespace(session_hash="page")
 # beams, length penalty, temperature, top-p, top-k, longest, repetition penalty, seed
-SETTINGS = (4, 1.0, 0.8, 0.9, 0, 8, 1.0, 3)
+COMMON = (4, 1.0, 0.8, 0.9, 0, 8, 1.0, 3)
+# strategy, diversity penalty, degeneration penalty, assistant, drafts, samples, likeness
+THIRD = ("sample", 0.5, 0.6, None, 5, 6, "chrf")
+SETTINGS = (*COMMON, *THIRD)
+
+
+def configs(third):
+    return decoding.configs(*COMMON, third, 0.5, 0.6, 5, 6, "chrf")
 
 
 def pictures(model, text, *settings, page=PAGE):
-    return list(decoding.decode_columns(model, text, *(settings or SETTINGS), page))
+    settings = settings or SETTINGS
+    return list(decoding.decode_columns(model, text, *settings, *SETTINGS[len(settings) :], page))
 
 
 def plain(html):
@@ -31,7 +40,7 @@ def test_the_columns_end_with_what_generate_returns(runs, name):
     run = load(name)
     last = pictures(name, "ROMEO: a cup")[-1]
     assert len(last) == 3
-    for html, config in zip(last, decoding.configs(*SETTINGS), strict=True):
+    for html, config in zip(last, configs("sample"), strict=True):
         expected = generate(run, ["ROMEO: a cup"], config)[0]
         assert f"<dt>tokens</dt><dd>{len(expected.ids)}</dd>" in html
         assert f"<dt>log-prob</dt><dd>{number(expected.best.total_logprob)}</dd>" in html
@@ -62,7 +71,7 @@ def test_they_are_written_step_by_step(runs, monkeypatch):
 
 def test_stop_acts_within_a_step_and_keeps_what_is_written(runs, monkeypatch):
     monkeypatch.setattr(decoding, "REFRESH", 0.0)
-    events = decoding.decode_columns("tiny-gpt", "ROMEO:", *SETTINGS[:5], 40, 1.0, 3, PAGE)
+    events = decoding.decode_columns("tiny-gpt", "ROMEO:", *SETTINGS[:5], 40, 1.0, 3, *THIRD, PAGE)
     for _ in range(3):
         before = next(events)
     decoding.stop_columns(PAGE)
@@ -105,6 +114,57 @@ def test_no_text_breaks_it(runs, name, text):
 def test_settings_that_cannot_be_are_said_in_place(runs):
     (only,) = pictures("tiny-gpt", "x", 4, 1.0, -1.0, 0.9, 0, 8, 1.0, 3)
     assert all("temperature must not be negative" in html for html in only)
+    (only,) = pictures("tiny-gpt", "x", *COMMON, "<nope>", *THIRD[1:])
+    assert all("third column can be" in html and "<nope>" not in html for html in only)
+
+
+@pytest.mark.parametrize("third", decoding.THIRD)
+@pytest.mark.parametrize("name", ["tiny-transformer", "tiny-gpt"])
+def test_the_third_column_is_what_generate_returns(runs, name, third):
+    run = load(name)
+    last = pictures(name, "ROMEO: a cup", *COMMON, third, *THIRD[1:])[-1][2]
+    config = configs(third)[2]
+    assert config.strategy == third and f">{decoding.THIRD[third]}<" in last
+    expected = generate(run, ["ROMEO: a cup"], config, assistant=run if third == "assisted" else None)[0]
+    assert f"<dt>log-prob</dt><dd>{number(expected.best.total_logprob)}</dd>" in last
+    if config.searches_beams or config.reranks:
+        assert last.count("<tr><td>") == len(expected.hypotheses) and number(expected.score) in last
+    if third == "assisted":
+        assert f"<dt>drafts kept</dt><dd>{expected.work.accepted}/{expected.work.drafted}</dd>" in last
+        assert f"<dt>passes</dt><dd>{expected.work.forward_passes}</dd>" in last
+        assert "decoding-drafted" in last and "drafted by the assistant" in last
+
+
+def test_the_assistants_are_runs_of_the_same_tokenizer(runs, tmp_path, monkeypatch):
+    names = [name for _, name in decoding.assistants("tiny-gpt")]
+    assert names == ["tiny-llama", "tiny-gpt"]
+    assert [name for _, name in decoding.assistants("tiny-transformer")] == ["tiny-transformer"]
+    assert decoding.assistants("nope") == decoding.assistants(None) == decoding.assistants("../etc") == []
+    updates = decoding.show_settings("tiny-gpt", "assisted", "tiny-llama")
+    assert updates[2]["visible"] and updates[2]["value"] == "tiny-llama" and not updates[0]["visible"]
+    assert decoding.show_settings("tiny-gpt", "mbr", "gone")[2]["value"] == names[0]
+    assert [u["visible"] for u in decoding.show_settings("tiny-gpt", "mbr", None)] == [False] * 4 + [True] * 2
+    with_other = pictures("tiny-gpt", "ROMEO:", *COMMON, "assisted", 0.5, 0.6, "tiny-llama", 5, 6, "chrf")[-1]
+    log_prob = re.compile(r"<dt>log-prob</dt><dd>[^<]*")
+    assert log_prob.search(with_other[0])[0] == log_prob.search(with_other[2])[0], "as greedy"
+
+
+def test_an_assistant_that_cannot_gives_way(runs):
+    """The list may be of the model that was chosen before."""
+    for stale in ("tiny-transformer", "gone", None):
+        last = pictures("tiny-gpt", "ROMEO:", *COMMON, "assisted", 0.5, 0.6, stale, 5, 6, "chrf")[-1]
+        assert not any('role="alert"' in html for html in last)
+
+
+def test_what_goes_wrong_in_a_column_is_said_there(runs, monkeypatch):
+    def broken(*arguments):
+        raise RunError("The assistant is gone.")
+        yield
+
+    stream = decoding._stream
+    monkeypatch.setattr(decoding, "_stream", lambda *a: broken() if a[2].strategy == "assisted" else stream(*a))
+    last = pictures("tiny-gpt", "ROMEO:", *COMMON, "assisted", *THIRD[1:])[-1]
+    assert "The assistant is gone." in last[2] and 'role="alert"' not in last[0] + last[1]
 
 
 def test_settings_reach_the_columns_they_are_for():

@@ -2,12 +2,13 @@
 
 import math
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
 
 from core.decode.config import GenerationConfig
-from core.decode.result import Hypothesis
+from core.decode.result import Hypothesis, Work
 from core.decode.trace import Candidate, Distribution, StepTrace
 from core.tokenizer import train_bpe
 from playground.views.decoding import (
@@ -143,3 +144,21 @@ def test_settings_in_words():
     sampling = settings_line(GenerationConfig(strategy="sample", top_p=0.9, top_k=40, temperature=0.7, seed=3))
     assert all(word in sampling for word in ("90%", "40 most probable", "0.7", "seed 3"))
     assert settings_line(GenerationConfig(strategy="sample", temperature=0)) == settings_line(GenerationConfig())
+    diverse = settings_line(GenerationConfig(strategy="diverse_beam", num_beams=6, num_beam_groups=3))
+    assert "6 hypotheses" in diverse and "3 groups" in diverse and "0.5" in diverse
+    contrastive = settings_line(GenerationConfig(strategy="contrastive", penalty_alpha=0.3))
+    assert "of the 4 most probable" in contrastive and "0.3" in contrastive
+    assert "7 tokens drafted" in settings_line(GenerationConfig(strategy="assisted", num_assistant_tokens=7))
+    assert "most probable of 9 samples" in settings_line(GenerationConfig(strategy="best_of", num_samples=9))
+    assert "by BLEU" in settings_line(GenerationConfig(strategy="mbr", mbr_metric="bleu"))
+
+
+def test_drafted_tokens_are_underlined():
+    given = replace(hypothesis("a cup of"), drafted=[False, True, *[False] * 20][: len(hypothesis("a cup of").ids)])
+    for explain in (False, True):
+        html = tokens_html(given, TOKENIZER, explain=explain)
+        assert html.count("decoding-drafted") == 1 and html.count("drafted by the assistant") == explain
+    column = Column("x", GenerationConfig(strategy="assisted"), "done", given, work=Work(3, 9, 8, 1))
+    assert "passes3" in plain(column_html(column, TOKENIZER)) and "drafts kept1/8" in plain(
+        column_html(column, TOKENIZER)
+    )
