@@ -21,7 +21,7 @@ from core.decode.config import GenerationConfig
 from core.errors import ConfigError
 
 T = TypeVar("T")
-MAX_TABLE = 2**28  # numbers in a table of positions: a gibibyte
+MAX_TABLE = 2**27  # numbers in a table of positions: half a gibibyte
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ class ModelConfig:
             raise ConfigError(
                 f"model.positions of the {self.family} family must be {' or '.join(allowed)}, not {self.positions!r}."
             )
-        table = self.max_seq_len * (self.d_head if self.positions == "rope" else self.d_model)
-        if table > MAX_TABLE:  # the weights' file bounds every other size, but nothing of this is in it
+        width = self.d_head if self.positions == "rope" else self.d_model
+        if self.max_seq_len * width > MAX_TABLE:  # the weights' file bounds every other size, but this is not in it
             raise ConfigError(
-                f"model.max_seq_len ({self.max_seq_len:,}) is too long: its table of positions would hold {table:,} "
-                f"numbers, more than {MAX_TABLE:,}."
+                f"A table of positions of model.max_seq_len = {self.max_seq_len:,} rows and {width:,} columns is too "
+                f"large: it may hold up to {MAX_TABLE:,} numbers."
             )
         if self.family != "transformer" and self.n_encoder_layers:
             raise ConfigError(f"model.n_encoder_layers is for the transformer family, not for {self.family}.")

@@ -110,7 +110,7 @@ def pickled_only(name: str, source: str, model_type: Any) -> RunError:
 
 def _download(repository: str, revision: str | None, files: tuple[str, ...], progress: Progress) -> Path:
     try:
-        from huggingface_hub import HfApi, constants, hf_hub_download
+        from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
         from huggingface_hub import errors as hub_errors
     except ImportError:
         raise RunError("hf:… needs the package huggingface_hub: pip install huggingface_hub.") from None
@@ -129,6 +129,8 @@ def _download(repository: str, revision: str | None, files: tuple[str, ...], pro
         sizes = _wanted(sizes, files)
         if not sizes:
             raise RunError(f"{shown} has no tokenizer.json, nor other files of a tokenizer that can be opened.")
+        # One quick question first: a download asks on for a minute where nobody answers.
+        get_hf_file_metadata(hf_hub_url(repository, next(iter(sizes)), revision=info.sha), timeout=TIMEOUT)
         # The first by the revision's name, so that the cache knows what the name stands for when offline.
         paths: list[str] = []
         done, total = 0, sum(sizes.values())

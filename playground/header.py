@@ -122,16 +122,21 @@ def change_model(
         while len(_wanted) > 1_000:
             _wanted.popitem(last=False)
     if name and is_hub_name(name):
-        came = [0, 0]
-        download = Thread(target=_open, args=(name, lambda done, total: came.__setitem__(slice(None), (done, total))))
+        came = (0, 0)
+
+        def tell(done: int, total: int) -> None:
+            nonlocal came
+            came = done, total
+
+        download = Thread(target=_open, args=(name, tell), daemon=True)
         download.start()
         while download.is_alive():
             download.join(TICK)
             if _wanted.get(page) != name:
                 return
-            if any(came):
-                said = f"{name.strip()} is being downloaded: {megabytes(*came)}"
-                yield *[gr.skip()] * 4, notice(said, "busy"), gr.skip()
+            if download.is_alive():
+                how_far = f"is being downloaded: {megabytes(*came)}" if any(came) else "is looked for on the hub …"
+                yield *[gr.skip()] * 4, notice(f"{name.strip()} {how_far}", "busy"), gr.skip()
     shown = choose_model(name, text, settled)
     if _wanted.get(page, name) == name:
         yield shown

@@ -94,7 +94,9 @@ def import_pretrained(
         raise RunError(f"{given[:200]!r} is no checkpoint: it has no config.json (hf:org/name is one of the hub).")
     values = read_json(directory / "config.json")
     if not isinstance(values, dict) or not hub.is_checkpoint_config(values):
-        raise RunError(f"{name} is no Hugging Face checkpoint: its config.json names no architecture and no model_type.")
+        raise RunError(
+            f"{name} is no Hugging Face checkpoint: its config.json names no architecture and no model_type."
+        )
     config = model_config(values, name)
     size = sum(
         (directory / file).stat().st_size for file in weight_files(directory, name, given, values.get("model_type"))

@@ -45,6 +45,15 @@ def make_run(name: str, family: str, folder, *, max_seq_len: int = 48, seed: int
     return directory
 
 
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Nothing here asks the hub: names that begin with hf: are looked for in the cache only."""
+    import huggingface_hub
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # for processes that a test starts
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
 @pytest.fixture(scope="session")
 def small_runs(tmp_path_factory):
     """The directory with one run a family."""

@@ -1,13 +1,19 @@
 """The header: which model, which text, what is said about the model, and what happens to bad names."""
 
 import os
+import re
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from core.errors import RunError
 from core.files import write_text
+from core.model.hf_export import export_pretrained
+from core.run import load
 from playground import header, models
+from tests.fake_hub import serving
 
 
 def test_a_run_is_kept_until_its_files_change(runs):
@@ -104,3 +110,30 @@ def test_parameters_are_counted_as_the_model_counts_them(runs):
 def test_a_model_card_fetches_nothing():
     card = 'Hello ![a picture](https://example.org/x.png) <img src="https://example.org/y.png"> [link](https://example.org)'
     assert header.safe_card(card) == "Hello a picture  [link](https://example.org)"
+
+
+def test_a_download_tells_how_far_it_is(runs, tmp_path, monkeypatch):
+    """hf:org/name typed into the picker: a line that grows, then the model; another choice meanwhile is not undone."""
+    import huggingface_hub
+
+    export_pretrained(load("tiny-gpt"), tmp_path / "repository")
+    monkeypatch.setattr(huggingface_hub.constants, "DOWNLOAD_CHUNK_SIZE", 1_000)
+    monkeypatch.setattr(header, "TICK", 0.02)
+    page = SimpleNamespace(session_hash="page")
+    settled = ("tiny-gpt", "hello")
+    with serving(monkeypatch, tmp_path / "repository", tmp_path / "cache") as handler:
+        handler.large, handler.wait = 10_000, threading.Event()
+        steps = header.change_model("hf:org/name", "hello", settled, page)
+        messages = []
+        while not any("is being downloaded" in message for message in messages):
+            messages.append(next(steps)[4])
+            time.sleep(0.01)
+        assert "is looked for on the hub" in messages[0] and 'role="status"' in messages[-1]
+        assert re.search(r"hf:org/name is being downloaded: 0\.\d of 0\.\d MB", messages[-1])
+        (shown,) = header.change_model("tiny-llama", "hello", settled, page)  # another choice, meanwhile
+        assert shown[-1] == ("tiny-llama", "hello")
+        assert list(steps) == []  # the download says nothing more to this page
+        handler.wait.set()
+        other = SimpleNamespace(session_hash="another page")
+        *_, last = header.change_model("hf:org/name", "hello", settled, other)
+        assert last[-1] == ("hf:org/name", "hello") and last[4] == "" and "GPT" in last[2]

@@ -13,8 +13,16 @@ from core.tokenizer import MarianTokenizer, load_tokenizer
 
 sentencepiece = pytest.importorskip("sentencepiece")
 transformers = pytest.importorskip("transformers")
-ENGLISH = ["the cat sat on the mat.", "I'd like a cup of coffee, please.", "Where is the station? It is (not) far."] * 20
-FRENCH = ["le chat est assis sur le tapis.", "je voudrais une tasse de café.", "où est la gare ? elle n'est pas loin !"] * 20
+ENGLISH = [
+    "the cat sat on the mat.",
+    "I'd like a cup of coffee, please.",
+    "Where is the station? It is (not) far.",
+] * 20
+FRENCH = [
+    "le chat est assis sur le tapis.",
+    "je voudrais une tasse de café.",
+    "où est la gare ? elle n'est pas loin !",
+] * 20
 MORE = Path(__file__).parents[3].joinpath("README.md").read_text(encoding="utf-8").splitlines()
 
 
@@ -48,9 +56,10 @@ def both(directory):
 
 
 TEXTS = [
-    *ENGLISH[:3], *FRENCH[:3], "", " ", "  two  spaces ", ">>fra<< the cat", ">>fra<<the cat", " >>fra<< the", ">>xx<< cat",
-    ">>fra", "a >>fra<< b", ">><<", "ﬁne ｆｕｌｌ ①", "字𝄞", "e\u0301 é", "a\x00b", "tab\tline\nend\r\n", "\u3000wide",
-    "<unk", "s>", "\u2581the", "\u200bzero", "I\u2019d \u201clike\u201d", "🙂 the", "\ufeffthe", "the" * 300,
+    *ENGLISH[:3], *FRENCH[:3], "", " ", "  two  spaces ", ">>fra<< the cat", ">>fra<<the cat", " >>fra<< the",
+    ">>xx<< cat", ">>fra", "a >>fra<< b", ">><<", "ﬁne ｆｕｌｌ ①", "字𝄞", "e\u0301 é", "a\x00b", "tab\tline\nend\r\n",
+    "\u3000wide", "<unk", "s>", "\u2581the", "\u200bzero", "I\u2019d \u201clike\u201d", "🙂 the", "\ufeffthe",
+    "the" * 300,
 ]  # fmt: skip
 
 
