@@ -164,7 +164,7 @@ def _widen(
             beam = orders[i][at]
             node = Node(group.running[beam] if step else None, token, own[i][place], total, step + 1)
             reason = search.ends.reason(node, group.limit)
-            value = score(config, total, step + 1, reason == "end")
+            value = score(config, total, step + 1)
             state: Literal["kept", "pruned", "finished"] = "pruned"
             if reason and place < size:
                 state = "finished"
@@ -238,7 +238,7 @@ def _is_done(config: GenerationConfig, group: _Group, size: int, length: int) ->
         return True
     if config.early_stopping == "never" and config.length_penalty > 0:
         length = group.limit
-    return score(config, group.running[0].cumulative, length, False) <= group.finished[-1][0]
+    return score(config, group.running[0].cumulative, length) <= group.finished[-1][0]
 
 
 def _result(config: GenerationConfig, row: _Row) -> list[Hypothesis]:
@@ -246,7 +246,7 @@ def _result(config: GenerationConfig, row: _Row) -> list[Hypothesis]:
     found = sorted((item for group in row.groups for item in group.finished), key=lambda item: -item[0])
     if not found:
         stuck = [node for group in row.groups for node in group.before]
-        found = [(score(config, node.cumulative, node.length, False), node, "dead_end") for node in stuck]
+        found = [(score(config, node.cumulative, node.length), node, "dead_end") for node in stuck]
     hypotheses = [make_hypothesis(node, value, reason) for value, node, reason in found]
     return hypotheses[: config.num_return_sequences] or [make_hypothesis(None, 0.0, "dead_end")]
 
@@ -256,7 +256,7 @@ def _report(config: GenerationConfig, row: _Row, step: int) -> Update:
     running: FinishReason = ""
     for group in row.groups:
         if not group.done:
-            beams += [(node, score(config, node.cumulative, node.length, False), running) for node in group.running]
+            beams += [(node, score(config, node.cumulative, node.length), running) for node in group.running]
     beams.sort(key=lambda item: -item[1])
     work = Work(forward_passes=step + 1)
     if not beams:

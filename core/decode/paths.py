@@ -66,7 +66,7 @@ class Paths:
             path.node = Node(before, choice.token, choice.logprob, total, step + 1, drafted=choice.drafted)
             reason = ends.reason(path.node, self.search.prompts[path.row].max_new_tokens)
         node = path.node
-        value = score(config, node.cumulative, node.length, reason == "end") if node is not None else 0.0
+        value = score(config, node.cumulative, node.length) if node is not None else 0.0
         update = Update(path.row, path.number, step, node, value, reason, work=work)
         if choice.distribution is not None and reason != "dead_end":
             assert node is not None

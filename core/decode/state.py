@@ -173,8 +173,8 @@ def process_each(
     return processed, stages
 
 
-def score(config: GenerationConfig, total: float, length: int, ended: bool) -> float:
-    return normalise(total, length, ended, config.length_penalty, config.length_penalty_formula)
+def score(config: GenerationConfig, total: float, length: int) -> float:
+    return normalise(total, length, config.length_penalty, config.length_penalty_formula)
 
 
 def check_number(value: float) -> None:

@@ -30,7 +30,8 @@ REFRESH = 0.06  # seconds between two pictures of a column
 LONGEST = 400  # new tokens
 MAX_BEAMS = 12
 INTRO = (
-    '<p class="decoding-intro">Three ways to choose the next token, on the same model and text; choose the third. '
+    '<p class="decoding-intro">Three ways to choose the next token, on the same model and text; '
+    "the third is for you to pick. "
     '<span class="decoding-scale">certain <span aria-hidden="true"></span> unlikely.</span> '
     "Point at a token, or move to it with Tab, to see what else was likely.</p>"
 )
@@ -320,6 +321,9 @@ def decode_columns(
             raise RunError(NO_MODEL)
         run = get_run(model)
         run.model  # noqa: B018 - read from disk here, so that a broken file is said in place
+        # What this model must never write, and what ends a text of it, is not up to the settings.
+        own = {name: getattr(run.config.decode, name) for name in ("bad_words_ids", "stop_ids", "forced_prefix_ids")}
+        columns = [replace(column, config=replace(column.config, **own)) for column in columns]
         # Another model may have been chosen since the list of assistants was made.
         names = [name for _, name in assistants(model)] if third == "assisted" else []
         helper = assistant if assistant in names else model

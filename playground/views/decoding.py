@@ -192,7 +192,7 @@ def figures_html(column: Column) -> str:
         rows.append(("score", number(hypothesis.score)))
     if column.config.strategy == "assisted" and column.work is not None:
         rows.append(("passes", f"{column.work.forward_passes:,}"))
-        rows.append(("drafts kept", f"{column.work.accepted:,}/{column.work.drafted:,}"))
+        rows.append(("kept", f"{column.work.accepted:,}/{column.work.drafted:,}"))
     cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
     return f'<dl class="decoding-figures">{cells}</dl>'
 

@@ -130,7 +130,7 @@ def test_the_third_column_is_what_generate_returns(runs, name, third):
     if config.searches_beams or config.reranks:
         assert last.count("<tr><td>") == len(expected.hypotheses) and number(expected.score) in last
     if third == "assisted":
-        assert f"<dt>drafts kept</dt><dd>{expected.work.accepted}/{expected.work.drafted}</dd>" in last
+        assert f"<dt>kept</dt><dd>{expected.work.accepted}/{expected.work.drafted}</dd>" in last
         assert f"<dt>passes</dt><dd>{expected.work.forward_passes}</dd>" in last
         assert "decoding-drafted" in last and "drafted by the assistant" in last
 

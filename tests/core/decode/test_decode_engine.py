@@ -99,8 +99,7 @@ def test_wide_beam_equals_exhaustive_search(penalty: float, formula: str) -> Non
                 for t, token in enumerate(ids):
                     logits = torch.tensor(table([1, *ids[:t]]))
                     total += float(logits.log_softmax(-1)[token])
-                counted = length - (ids[-1] == eos) if formula == "ctranslate2" else length
-                size = (5 + length) / 6 if formula == "gnmt" else max(counted, 1e-9)
+                size = (5 + length) / 6 if formula == "gnmt" else length
                 candidates.append((total / size**penalty, list(ids)))
         candidates.sort(reverse=True)
         config = GenerationConfig(
