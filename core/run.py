@@ -23,6 +23,7 @@ from core.hub import FAMILIES, Progress, fetch, has_weights, is_checkpoint, is_c
 
 if TYPE_CHECKING:
     from core.model import LanguageModel
+    from core.model.inference import Precision
     from core.tokenizer import Tokenizer
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -48,6 +49,13 @@ class Run:
     def model(self) -> "LanguageModel":
         """The model in evaluation mode, float32, on the CPU."""
         return load_model(self.directory, self.config).pack()
+
+    def use(self, device: str = "cpu", precision: "Precision" = "auto") -> "Run":
+        """Have the model compute on a device in a precision: see core.model.inference. Returns the run itself."""
+        from core.model.inference import for_inference
+
+        self.model = for_inference(self.model, device, precision)
+        return self
 
     @property
     def card(self) -> str:
