@@ -51,7 +51,9 @@ class Prepared:
         if (directory / "tokenizer.json").exists():
             return load_tokenizer(directory / "tokenizer.json")
         if config.tokenizer.path:
-            return load_tokenizer(config.tokenizer.path)
+            tokenizer = load_tokenizer(config.tokenizer.path)
+            tokenizer.to_json()  # one that cannot be kept with the run is refused before the work
+            return tokenizer
         say(f"training a tokenizer ({config.tokenizer.kind}) on the training split")
         return train_tokenizer(config.tokenizer, self.corpus.texts())
 

@@ -2,8 +2,11 @@
 
 import io
 import json
+import re
 import shutil
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 import sentencepiece
 import torch
@@ -16,7 +19,7 @@ from core.run import Run, list_runs, load
 from core.tokenizer import MarianTokenizer, load_tokenizer
 from playground import cli, models
 from playground.jobs import LocalBackend
-from playground.tabs import attention
+from playground.tabs import attention, decoding
 from playground.views.facts import fact_rows
 
 SOURCE = ["the cat sat on the mat.", "where is the station?", "I'd like a cup of coffee."] * 9
@@ -129,6 +132,22 @@ def test_an_imported_run_is_a_run_like_others(call, own, checkpoints, tmp_path):
     rows = dict(fact_rows(load("mine").config, 5, load("mine").scores))
     assert "Trained on" not in rows and "chrF" in rows
     assert {*attention.trace("mine", "the cat", None).kinds} == {"cross", "encoder", "self"}
+
+
+def test_the_decoding_tab_keeps_to_what_a_checkpoint_forbids(own, checkpoints, call):
+    """Marian's pad, with which the decoder begins, is never written: here everything but one token is forbidden."""
+    path = checkpoints / "opus" / "generation_config.json"
+    size = load(str(checkpoints / "opus")).config.model.vocab_size
+    write_json(
+        path, {**json.loads(path.read_text()), "bad_words_ids": [[id] for id in range(size) if id not in (0, 9)]}
+    )
+    call("import", checkpoints / "opus")
+    with gr.Blocks():
+        fields = [component.value for component in decoding.build().settings]
+    *_, last = decoding.decode_columns("opus", "the cat", *fields, SimpleNamespace(session_hash="page"))
+    for column in last:
+        ids = re.findall(r"\bid (\d+) ·", re.sub(r"<[^>]+>", " ", column))
+        assert "9" in ids and set(ids) <= {"0", "9"}
 
 
 @pytest.mark.parametrize(

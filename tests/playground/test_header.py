@@ -128,7 +128,7 @@ def test_a_download_tells_how_far_it_is(runs, tmp_path, monkeypatch):
         while not any("is being downloaded" in message for message in messages):
             messages.append(next(steps)[4])
             time.sleep(0.01)
-        assert "is looked for on the hub" in messages[0] and 'role="status"' in messages[-1]
+        assert all('role="status"' in message for message in messages)
         assert re.search(r"hf:org/name is being downloaded: 0\.\d of 0\.\d MB", messages[-1])
         (shown,) = header.change_model("tiny-llama", "hello", settled, page)  # another choice, meanwhile
         assert shown[-1] == ("tiny-llama", "hello")
