@@ -136,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
         "--save", action=argparse.BooleanOptionalAction,
         help="keep the scores with the run (else only those of an own run on its whole validation data)",
     )  # fmt: skip
+    _add_computing(command)
     _add_on(command)
 
     command = add("import", "Make a run of a Hugging Face checkpoint (GPT-2, Llama, Marian, Pegasus; safetensors).")
@@ -164,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
         )
         if name == "generate":
             command.add_argument("--from-start", action="store_true", help="no prompt: the model begins by itself")
+        _add_computing(command)
         _add_on(command)
     return top
 
@@ -228,6 +230,19 @@ def _add_set(options: argparse._ActionsContainer) -> None:
     options.add_argument(
         "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE",
         help="any configuration key, such as train.max_steps=500 or decode.min_p=0.1; may be repeated",
+    )  # fmt: skip
+
+
+def _add_computing(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device",
+        choices=["cpu", "cuda", "auto"],
+        default="cpu",
+        help="cuda: a GPU; auto: a GPU if there is one (cpu)",
+    )
+    command.add_argument(
+        "--precision", choices=["auto", "float32", "bfloat16", "int8"], default="auto",
+        help="of the weights; int8 is for the CPU, bfloat16 for a GPU (auto: float32 on a CPU, bfloat16 on a GPU)",
     )  # fmt: skip
 
 

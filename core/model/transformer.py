@@ -46,11 +46,18 @@ class Transformer(LanguageModel):
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
         """Computed once a source: with a cache they are kept there."""
         if cache is not None and cache.cross:
-            mask = cache.memory_mask
-            return cache.cross, mask[:, None, None, :] if mask is not None else None
+            return cache.cross, _for_queries(cache.memory_mask)
         if memory is None:
             raise ValueError("An encoder-decoder needs the memory that encode() returned.")
         cross = [layer.cross_attention.keys_values(memory.states) for layer in self.layers]  # type: ignore[union-attr, operator]
+        mask: Tensor | None = memory.mask
         if cache is not None:
-            cache.cross, cache.memory_mask = cross, memory.mask
-        return cross, memory.mask[:, None, None, :]
+            if bool(memory.mask.all()):
+                mask = None  # nothing to hide: attention is quicker without
+            cache.cross, cache.memory_mask = cross, mask
+        return cross, _for_queries(mask)
+
+
+def _for_queries(mask: Tensor | None) -> Tensor | None:
+    """(B, S) as attention takes it, (B, 1, 1, S)."""
+    return mask[:, None, None, :] if mask is not None else None

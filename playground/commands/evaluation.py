@@ -21,6 +21,7 @@ def eval(args: Namespace) -> None:
     if args.max_examples < 0:
         raise ConfigError("--max-examples must not be negative.")
     run = load(args.run, args.runs_dir, download_progress(args))
+    run.use(args.device, args.precision)
     config = decode_config(run.config, args)
     columns = {name: value for name in ("text_column", "src_column", "tgt_column") if (value := getattr(args, name))}
     data = replace(run.config.data, **columns)
@@ -37,7 +38,15 @@ def eval(args: Namespace) -> None:
     result = evaluate(run, pairs, documents, config, args.max_examples, _progress_line())
     hypotheses = result.pop("hypotheses", [])
     result = {"run": run.name, "data": described, **result}
-    own = not args.src and not args.data and not args.max_examples and BUNDLED not in run.directory.parents
+    if args.precision == "int8":
+        result["precision"] = "int8"
+    own = (
+        args.precision != "int8"
+        and not args.src
+        and not args.data
+        and not args.max_examples
+        and BUNDLED not in run.directory.parents
+    )
     if args.save or (args.save is None and own):
         _save_scores(run.directory, result)
     if args.output:

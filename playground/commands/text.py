@@ -78,6 +78,9 @@ def _decode(args: Namespace, what: str) -> None:
         raise RunError(f"{run.name} is made to {other}: use `llm-scratch {other} --run {run.name}`.")
     config = decode_config(run.config, args)
     assistant = load(args.assistant, args.runs_dir) if args.assistant else None
+    for used in (run, assistant):
+        if used is not None:
+            used.use(args.device, args.precision)
     empty = "The text is empty: give a sentence to translate."
     if what == "continuation":
         empty = "The prompt is empty: give a text to continue, or --from-start to let the model begin by itself."

@@ -424,3 +424,28 @@ def test_long_input_is_decoded_in_pieces(call, runs, monkeypatch):
     monkeypatch.setattr(text_commands, "TOGETHER", 2)
     code, out, _ = call("translate", "--run", "tiny-transformer", stdin="a\nb\nc\nd\ne\n")
     assert code == 0 and out.count("\n") == 5
+
+
+# ------------------------------------------------------------------------------------------- device and precision
+
+
+def test_int8_is_measured_and_not_kept_as_the_score(call, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("The function returns the number of items.\n" * 20, encoding="utf-8")
+    losses = {}
+    for precision in ("float32", "int8"):
+        arguments = ("eval", "--run", "pydocs-llama", "--data", text, "--precision", precision, "--json")
+        code, out, err = call(*arguments)
+        assert code == 0, err
+        losses[precision] = json.loads(out)["loss_per_token"]
+        assert ("precision" in json.loads(out)) == (precision == "int8")
+    assert losses["int8"] != losses["float32"] and losses["int8"] == pytest.approx(losses["float32"], rel=0.02)
+
+
+@pytest.mark.parametrize("flags", [("--precision", "bfloat16"), ("--device", "cuda")], ids=str)
+def test_what_this_machine_cannot_do_is_one_sentence(call, flags):
+    import torch
+
+    if flags[0] == "--device" and torch.cuda.is_available():
+        flags = ("--device", "cuda", "--precision", "int8")
+    one_sentence(*call("translate", "Hello.", *flags))
