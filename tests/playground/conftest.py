@@ -48,10 +48,10 @@ def make_run(name: str, family: str, folder, *, max_seq_len: int = 48, seed: int
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
     """Nothing here asks the hub: names that begin with hf: are looked for in the cache only."""
-    import huggingface_hub
+    from huggingface_hub import constants
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # for processes that a test starts
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 @pytest.fixture(scope="session")
