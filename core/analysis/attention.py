@@ -92,7 +92,7 @@ def _trace_translation(run: "Run", text: str, target: str | None) -> TracedAtten
         if not finished:
             notes.append(f"The model's translation did not end within {len(target_ids)} tokens.")
     else:
-        target_ids, finished = run.tokenizer.encode(target).ids, True
+        target_ids, finished = run.tokenizer.for_target().encode(target).ids, True
         target_ids = _cut(target_ids, limit - 1, "target", notes)
     decoder_ids = [model.bos_id, *target_ids]
     with torch.inference_mode():

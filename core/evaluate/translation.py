@@ -89,7 +89,7 @@ def loss_per_token(
     """Cross-entropy of the references in nats per token (end tokens included), and the number of tokens."""
     tokenizer, model = run.tokenizer, run.model
     src = tokenizer.encode_batch([pair.src for pair in pairs])
-    tgt = tokenizer.encode_batch([pair.tgt for pair in pairs])
+    tgt = tokenizer.for_target().encode_batch([pair.tgt for pair in pairs])
     batches = PairBatches(
         list(zip(src, tgt, strict=True)), BATCH_TOKENS, run.config.model.max_seq_len, bos_id=model.bos_id,
         eos_id=model.eos_id, pad_id=model.pad_id,

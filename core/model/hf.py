@@ -135,8 +135,10 @@ def keep(run: Run, name: str | None = None, runs_dir: Path | None = None) -> Pat
     temporary = target.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
+        weights = weight_files(run.directory, run.name)
         for file in sorted(run.directory.iterdir()):
-            if file.is_file() and any(fnmatchcase(file.name, pattern) for pattern in hub.MODEL_FILES):
+            wanted = any(fnmatchcase(file.name, pattern) for pattern in hub.MODEL_FILES)
+            if file.name in weights or (wanted and file.is_file() and file.suffix != ".safetensors"):
                 shutil.copyfile(file, temporary / file.name)
         source = run.name if hub.is_hub_name(run.name) else run.directory.resolve()
         Status(state="done", message=f"imported from {source}").write(temporary)

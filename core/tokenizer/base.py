@@ -103,6 +103,10 @@ class Tokenizer(ABC):
     def to_json(self) -> str:
         """The contents of a tokenizer.json in the format of the `tokenizers` package."""
 
+    def for_target(self) -> "Tokenizer":
+        """The tokenizer of what a translator writes: this one, but where each language has its own."""
+        return self
+
     def has_id(self, id: int) -> bool:
         """Whether there is a token of that id; a model's vocabulary may be padded beyond the tokenizer's."""
         try:

@@ -5,6 +5,7 @@ Sources of models with several target languages begin with a code such as >>fra<
 transformers' MarianTokenizer where that has no package sacremoses to change punctuation with.
 """
 
+import copy
 import json
 import re
 import shutil
@@ -111,6 +112,12 @@ class MarianTokenizer(Tokenizer):
 
     def decode_bytes(self, ids: Iterable[int], *, skip_special: bool = True) -> bytes:
         return self.decode(ids, skip_special=skip_special).encode("utf-8")
+
+    def for_target(self) -> "MarianTokenizer":
+        """As this one, but it also cuts texts of the target language."""
+        other = copy.copy(self)
+        other.source = self.target
+        return other
 
     def copy_to(self, directory: Path) -> None:
         """Write the tokenizer's files there, under their names."""

@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 import sentencepiece
 import torch
+from safetensors import safe_open
 
 from core.config import ModelConfig, RunConfig
 from core.files import write_json
@@ -21,6 +22,7 @@ from playground import cli, models
 from playground.jobs import LocalBackend
 from playground.tabs import attention, decoding
 from playground.views.facts import fact_rows
+from tests.fake_hub import serving
 
 SOURCE = ["the cat sat on the mat.", "where is the station?", "I'd like a cup of coffee."] * 9
 TARGET = ["le chat est sur le tapis.", "où est la gare ?", "je voudrais une tasse de café."] * 9
@@ -173,6 +175,30 @@ def test_what_cannot_be_is_one_sentence(arguments, sentence, call, own, checkpoi
     assert code == 1 and out == "" and sentence in err.splitlines()[-1]
     assert {path.name: path.read_bytes() for path in (own / "opus").iterdir()} == before
     assert [path.name for path in own.iterdir()] == ["opus"]
+
+
+def test_a_download_is_told_on_stderr(own, checkpoints, call, monkeypatch, tmp_path):
+    """As lines for a person; with --json there is the document only."""
+    with serving(monkeypatch, checkpoints / "tiny-gpt", tmp_path / "cache"):
+        code, out, err = call("import", "hf:org/name")
+        size = sum(path.stat().st_size for path in (checkpoints / "tiny-gpt").iterdir()) / 1e6
+        assert code == 0 and f"downloading: {size:.1f} of {size:.1f} MB\n" in err and "name: GPT2LMHeadModel" in out
+    with serving(monkeypatch, checkpoints / "tiny-llama", tmp_path / "another cache"):
+        code, out, err = call("generate", "--run", "hf:org/name", "--json", "--max-new-tokens", 2, "the cat")
+        assert code == 0 and err == "" and json.loads(out)["run"] == "hf:org/name"
+
+
+def test_shards_of_other_names_are_kept(own, checkpoints, call):
+    """What the index names is what is copied, and a file beside it is not."""
+    directory = checkpoints / "tiny-gpt"
+    (directory / "model.safetensors").rename(directory / "weights-of-it.safetensors")
+    (directory / "model-unused.safetensors").write_bytes(b"x")
+    with safe_open(directory / "weights-of-it.safetensors", "pt") as file:
+        where = {key: "weights-of-it.safetensors" for key in file.keys()}
+    write_json(directory / "model.safetensors.index.json", {"weight_map": where})
+    assert call("import", directory)[0] == 0
+    assert {p.name for p in (own / "tiny-gpt").glob("*.safetensors")} == {"weights-of-it.safetensors"}
+    assert load("tiny-gpt").model.num_parameters() > 0 and list_runs()[0].has_model
 
 
 def test_a_broken_checkpoint_leaves_nothing_behind(call, own, checkpoints):
