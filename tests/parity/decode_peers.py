@@ -54,9 +54,10 @@ class HFAdapter(nn.Module):
         return ModelOutput(self.logits(states))
 
 
-def tiny(family: str, seed: int = 0, eos_bias: float = 0.0) -> nn.Module:
+def tiny(family: str, seed: int = 0, eos_bias: float = 0.0, sharpness: float = 1.0) -> nn.Module:
     """A random model of transformers, in double precision: batches of another shape round differently, which is not
-    what is tested. eos_bias lifts the end token's logit, so that hypotheses do end."""
+    what is tested. eos_bias lifts the end token's logit, so that hypotheses do end; sharpness multiplies all logits
+    before it."""
     torch.manual_seed(seed)
     ids = dict(bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD)
     if family == "gpt2":
@@ -79,6 +80,7 @@ def tiny(family: str, seed: int = 0, eos_bias: float = 0.0) -> nn.Module:
     model.generation_config.forced_eos_token_id = None
     head = model.get_output_embeddings()
     head.bias = nn.Parameter(torch.zeros(VOCAB))  # the three have none of their own here
+    head.weight = nn.Parameter(sharpness * head.weight.detach())  # not the embeddings' any more
     with torch.no_grad():
         head.bias[EOS] = eos_bias
     return model.eval().double()

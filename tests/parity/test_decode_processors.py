@@ -15,22 +15,34 @@ V, EOS = 23, 2
 
 
 def random_logits(seed: int) -> torch.Tensor:
-    """Three rows: plain, with ties, with removed tokens; some seeds have a single possible token."""
+    """Four rows: plain, with ties, with removed tokens (some seeds have a single possible token), with a token or two
+    of plus infinity among ties and removed ones."""
     generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(3, V, generator=generator) * (1 + seed % 5)
+    logits = torch.randn(4, V, generator=generator) * (1 + seed % 5)
     logits[1] = logits[1].round()
     removed = torch.rand(V, generator=generator) < (seed % 4) / 4
     removed[seed % V] = False
     logits[2] = logits[2].masked_fill(removed, -math.inf)
     if seed % 10 == 9:
         logits[2] = torch.full((V,), -math.inf).index_fill(0, torch.tensor([seed % V]), 1.5)
+    logits[3] = logits[3].round().masked_fill(removed, -math.inf)
+    logits[3, [seed % V, seed * 7 % V][: 1 + seed % 2]] = math.inf
     return logits
 
 
 def random_prefixes(seed: int) -> torch.Tensor:
     """Few different tokens, so that n-grams repeat."""
     generator = torch.Generator().manual_seed(seed + 1000)
-    return torch.randint(0, 5, (3, 1 + seed % 12), generator=generator)
+    return torch.randint(0, 5, (4, 1 + seed % 12), generator=generator)
+
+
+def _only(config: GenerationConfig):
+    (processor,) = ours.build_processors(config, V, [EOS])
+    return processor.apply
+
+
+def _no_nan(logits: torch.Tensor) -> torch.Tensor:
+    return logits.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 
 
 PAIRS = {
@@ -51,8 +63,20 @@ PAIRS = {
     },
     "bad words": (
         lambda x, p: ours.ban_words(x, p, [[4], [1, 3], [0, 1, 2, 3]]),
-        lambda x, p: hf.NoBadWordsLogitsProcessor([[4], [1, 3], [0, 1, 2, 3]], EOS)(p, x),
+        # Theirs adds minus infinity: a banned token of plus infinity becomes NaN, with ours it is removed.
+        lambda x, p: _no_nan(hf.NoBadWordsLogitsProcessor([[4], [1, 3], [0, 1, 2, 3]], EOS)(p, x)),
     ),
+    "logit bias": (
+        lambda x, p: _only(GenerationConfig(logit_bias={0: 2.5, 5: -1.0, 22: 1e4}))(x, p, 1),
+        lambda x, p: hf.SequenceBiasLogitsProcessor({(0,): 2.5, (5,): -1.0, (22,): 1e4})(p, x),
+    ),
+    **{
+        f"minimum length {n}": (
+            lambda x, p, n=n: _only(GenerationConfig(min_new_tokens=n))(x, p, p.shape[1] - 1),
+            lambda x, p, n=n: hf.MinNewTokensLengthLogitsProcessor(1, n, EOS, device="cpu")(p, x),
+        )
+        for n in (1, 5)
+    },
     **{
         f"top_k {k}": (lambda x, p, k=k: ours.top_k(x, k), lambda x, p, k=k: hf.TopKLogitsWarper(k)(p, x))
         for k in (1, 5, 99)
@@ -84,11 +108,12 @@ PAIRS = {
 @pytest.mark.parametrize("name", PAIRS)
 def test_equals_transformers(name: str) -> None:
     mine, theirs = PAIRS[name]
-    for seed in range(200):
-        logits, prefixes = random_logits(seed), random_prefixes(seed)
+    for seed in range(1_000):
+        rows = 3 if name.startswith("eta") else 4  # theirs refuses plus infinity
+        logits, prefixes = random_logits(seed)[:rows], random_prefixes(seed)[:rows]
         before = logits.clone()
         result = mine(logits, prefixes)
-        torch.testing.assert_close(result, theirs(logits.clone(), prefixes), rtol=0, atol=1e-6)
+        torch.testing.assert_close(result, theirs(logits.clone(), prefixes), rtol=0, atol=1e-6, equal_nan=True)
         assert torch.equal(logits, before), "the input was changed"
 
 
@@ -115,8 +140,8 @@ def test_order_equals_transformers(settings: dict) -> None:
     config._eos_token_tensor = torch.tensor([EOS])
     mixin = GenerationMixin()
     mixin.config = type("Config", (), {"is_encoder_decoder": False, "get_text_config": lambda self: None})()
-    for seed in range(3, 200, 12):  # prefixes of 4 tokens and more
-        logits, prefixes = random_logits(seed), random_prefixes(seed)
+    for seed in range(3, 12_000, 12):  # prefixes of 4 tokens and more
+        logits, prefixes = random_logits(seed)[:3], random_prefixes(seed)[:3]
         result = logits
         for processor in chain:
             result = processor.apply(result, prefixes, generated)
@@ -136,7 +161,7 @@ def test_filling_on_the_left_changes_nothing() -> None:
         padded = torch.full((3, 9), ours.NO_TOKEN)
         for i, row in enumerate(rows):
             padded[i, 9 - len(row) :] = row
-        logits = random_logits(seed)
+        logits = random_logits(seed)[:3]
         together, alone = logits, [logits[i : i + 1] for i in range(3)]
         for processor in chain:
             together = processor.apply(together, padded, 1)
@@ -145,10 +170,18 @@ def test_filling_on_the_left_changes_nothing() -> None:
 
 
 def test_presence_and_frequency_penalties() -> None:
-    """OpenAI's formula: logit - presence * [count > 0] - frequency * count, over generated tokens."""
+    """OpenAI's formula (transformers has none), over generated tokens: logit - presence * [count > 0] - frequency *
+    count."""
     logits, generated = torch.zeros(1, 5), torch.tensor([[3, 1, 3, 3]])
     expected = torch.tensor([[0.0, -0.7, 0.0, -0.4 - 3 * 0.3, 0.0]])
     torch.testing.assert_close(ours.count_penalties(logits, generated, 0.4, 0.3), expected)
     chain = ours.build_processors(GenerationConfig(presence_penalty=0.4, frequency_penalty=0.3), 5, [EOS])
     prompt_and_generated = torch.tensor([[0, 4, 4, 3, 1, 3, 3]])
     torch.testing.assert_close(chain[0].apply(logits, prompt_and_generated, 4), expected)
+    for seed in range(1_000):  # token by token
+        logits, generated = random_logits(seed), random_prefixes(seed)
+        result = ours.count_penalties(logits, generated, 0.4, 0.3).tolist()
+        for row, ids in enumerate(generated.tolist()):
+            for token, logit in enumerate(logits[row].tolist()):
+                expected = logit - 0.4 * (token in ids) - 0.3 * ids.count(token)
+                assert result[row][token] == pytest.approx(expected, abs=1e-6)
