@@ -184,4 +184,4 @@ def test_presence_and_frequency_penalties() -> None:
         for row, ids in enumerate(generated.tolist()):
             for token, logit in enumerate(logits[row].tolist()):
                 expected = logit - 0.4 * (token in ids) - 0.3 * ids.count(token)
-                assert result[row][token] == pytest.approx(expected, abs=1e-6)
+                assert result[row][token] == pytest.approx(expected, rel=1e-6, abs=1e-6)

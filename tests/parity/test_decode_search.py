@@ -1,6 +1,6 @@
 """Greedy, beam search and sampling against transformers' generate on the same logits, token for token.
 
-Every cell of families x beams x length penalties x early stoppings has prompts of its own, 24 of them: over 1,000 a
+Every cell of families x beams x length penalties x early stoppings has prompts of its own, 48 of them: over 2,000 a
 family. DECODE_PROMPTS=200 tries as many in every cell (minutes).
 """
 
@@ -16,7 +16,7 @@ from tests.parity.decode_peers import EOS, PAD, VOCAB, HFAdapter, tiny, trim
 
 FAMILIES = ("gpt2", "llama", "bart")
 NEW = 12
-PROMPTS = int(os.environ.get("DECODE_PROMPTS", "24"))
+PROMPTS = int(os.environ.get("DECODE_PROMPTS", "48"))
 
 
 def random_prompts(count: int, seed: int = 0) -> list[list[int]]:

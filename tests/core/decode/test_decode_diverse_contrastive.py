@@ -1,5 +1,5 @@
-"""Diverse beam search and contrastive search against plain implementations written from the papers: one row at a time,
-no cache, no batch, everything read anew at every step."""
+"""Diverse beams, GNMT's length penalty and contrastive search against plain implementations written from the papers:
+one row at a time, no cache, no batch, everything read anew at every step."""
 
 import dataclasses
 import math
@@ -23,9 +23,13 @@ def states_and_log_probs(model, ids: list[int], text: list[int]) -> tuple[torch.
         return states, model.logits(states[-1]).log_softmax(-1)
 
 
-def plain_diverse_beams(model, ids: list[int], groups: int, size: int, strength: float, new: int) -> list:
+def mean(total: float, length: int) -> float:
+    return total / length
+
+
+def plain_diverse_beams(model, ids: list[int], groups: int, size: int, strength: float, new: int, score=mean) -> list:
     """Algorithm 1 of Vijayakumar et al. (2018) with the Hamming diversity. A group is over when `size` of its
-    hypotheses have ended, or at the length limit; scores are means. Returns (score, tokens), best first."""
+    hypotheses have ended, or at the length limit. Returns (score, tokens), best first."""
     running = [[(0.0, [])] for _ in range(groups)]
     ended: list[list] = [[] for _ in range(groups)]
     for step in range(1, new + 1):
@@ -43,7 +47,7 @@ def plain_diverse_beams(model, ids: list[int], groups: int, size: int, strength:
             for place, (total, text) in enumerate(options[: 2 * size]):
                 if text[-1] == END or step == new:
                     if place < size:
-                        ended[g].append((total / step, text))
+                        ended[g].append((score(total, step), text))
                         said += [text[-1]] if text[-1] != END else []
                 elif len(running[g]) < size:
                     running[g].append((total, text))
@@ -66,6 +70,22 @@ def test_diverse_beams_are_the_papers(family: str, groups: int, size: int, stren
         assert [h.score for h in found] == pytest.approx([score for score, _ in expected], abs=1e-5)
         lengths |= {len(h.ids) for h in found}
     assert len(lengths) > 2
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_beams_with_gnmts_length_penalty(family: str, penalty: float) -> None:
+    """Wu et al. (2016), equation 14 without the coverage; neither transformers nor CTranslate2 has it."""
+    model, inputs = tiny(family, vocab_size=20, eos_bias=3.0), random_inputs(6, vocab_size=20, seed=7)
+    config = GenerationConfig(
+        strategy="beam", num_beams=3, num_return_sequences=3, early_stopping=True, max_new_tokens=7,
+        length_penalty=penalty, length_penalty_formula="gnmt",
+    )  # fmt: skip
+    for ids, found in zip(inputs, generate_ids(model, inputs, config), strict=True):
+        gnmt = lambda total, length: total / ((5 + length) ** penalty / (5 + 1) ** penalty)  # noqa: E731
+        expected = plain_diverse_beams(model, ids, 1, 3, 0.0, 7, gnmt)
+        assert [h.ids for h in found] == [text for _, text in expected]
+        assert [h.score for h in found] == pytest.approx([score for score, _ in expected], abs=1e-5)
 
 
 @pytest.mark.parametrize("early_stopping", [False, True, "never"])
