@@ -8,6 +8,7 @@ from torch import Tensor
 
 from core.config import OptimConfig
 from core.model import LanguageModel
+from core.model.linear import linear
 
 
 def make_optimizers(model: LanguageModel, config: OptimConfig) -> list[torch.optim.Optimizer]:
@@ -93,13 +94,24 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     A Newton-Schulz iteration: an odd polynomial, applied repeatedly, pushes all singular values towards 1 (to within
     about 0.7 to 1.2, which is enough) with matrix products only. The coefficients are Jordan's.
     """
+    if matrices.is_cuda:
+        return _newton_schulz(matrices.to(torch.bfloat16), steps)
+    return torch.stack([_newton_schulz(matrix.float(), steps) for matrix in matrices])
+
+
+def _newton_schulz(x: Tensor, steps: int) -> Tensor:
+    """One matrix, or a stack of them."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.to(torch.bfloat16 if matrices.is_cuda else torch.float32)
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + torch.baddbmm(gram, gram, gram, beta=b, alpha=c) @ x
+        gram = _times_transposed(x, x)
+        x = a * x + _times_transposed(b * gram + c * _times_transposed(gram, gram), x.mT)  # gram is symmetric
     return x.mT if tall else x
+
+
+def _times_transposed(x: Tensor, y: Tensor) -> Tensor:
+    """x y^T; of single matrices by the quickest library."""
+    return linear(x, y) if x.dim() == 2 else x @ y.mT
