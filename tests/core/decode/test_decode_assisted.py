@@ -258,3 +258,18 @@ def test_the_same_vocabulary() -> None:
     one, again = (load_tokenizer(BUNDLED / "enja-transformer" / "tokenizer.json") for _ in range(2))
     other = load_tokenizer(BUNDLED / "shakespeare-gpt" / "tokenizer.json")
     assert same_vocabulary(one, again) and not same_vocabulary(one, other)
+
+
+def test_closing_the_stream_stops_both_models() -> None:
+    run, helper = byte_run("gpt"), byte_run("gpt", noise=2.0)
+    calls = []
+    for each in (run.model, helper.model):
+        each.register_forward_hook(lambda *args: calls.append(1))
+    config = GenerationConfig(strategy="assisted", num_assistant_tokens=3, max_new_tokens=40, min_new_tokens=40)
+    events = stream_ids(run.model, [[5, 6]], config, assistant=helper.model)
+    next(events)
+    assert len(calls) == 2, "the prompts"
+    next(events)
+    assert len(calls) == 2 + 3 + 1, "three drafts and a check"
+    events.close()
+    assert list(events) == [] and len(calls) == 6

@@ -1,19 +1,25 @@
 """Texts in, texts out: streams, stop strings, incomplete characters, cancelling."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
 from core.decode import GenerationConfig, generate, stream
+from core.decode.config import STRATEGIES
 from core.decode.state import Ends
-from tests.core.decode.decode_helpers import FAMILIES, ByteTokenizer, ScriptedModel, byte_run
+from tests.core.decode.decode_helpers import FAMILIES, ByteTokenizer, ScriptedModel, byte_run, decode
 
 CONFIGS = {
     "greedy": GenerationConfig(max_new_tokens=12),
     "beam": GenerationConfig(strategy="beam", num_beams=3, num_return_sequences=2, max_new_tokens=12),
     "sample": GenerationConfig(strategy="sample", num_return_sequences=2, max_new_tokens=12, seed=3),
-}
+    "diverse_beam": GenerationConfig(strategy="diverse_beam", num_beams=4, num_beam_groups=2, max_new_tokens=12),
+    "contrastive": GenerationConfig(strategy="contrastive", max_new_tokens=12),
+    "best_of": GenerationConfig(strategy="best_of", num_samples=3, num_return_sequences=2, max_new_tokens=12),
+    "mbr": GenerationConfig(strategy="mbr", num_samples=3, num_return_sequences=2, max_new_tokens=12),
+}  # assisted: see test_decode_assisted
 
 
 @pytest.mark.parametrize("strategy", CONFIGS)
@@ -27,7 +33,7 @@ def test_what_is_streamed_is_what_is_returned(family: str, strategy: str) -> Non
     traces: dict[int, list] = {row: [] for row in range(4)}
     for event in stream(run, texts, config, trace=True):
         traces[event.row] += event.trace
-        if strategy != "beam":
+        if not config.searches_beams:
             ids = seen.setdefault((event.row, event.sample), [])
             ids.append(event.id)
             assert event.hypothesis.ids == ids, "a stream only adds"
@@ -38,10 +44,12 @@ def test_what_is_streamed_is_what_is_returned(family: str, strategy: str) -> Non
                 expected.prompt, expected.prompt_ids, expected.hypotheses,
             )  # fmt: skip
             assert g.trace == expected.trace == traces[event.row]
-            assert g.forward_passes == expected.forward_passes == max(t.step for t in g.trace) + 1
-            if strategy == "beam":
+            # Contrastive search reads every token that it considers, so the last one too.
+            passes = max(t.step for t in g.trace) + 1 + (strategy == "contrastive")
+            assert g.forward_passes == expected.forward_passes == passes
+            if config.searches_beams:
                 assert event.beams == g.hypotheses
-    if strategy != "beam":
+    if not (config.searches_beams or config.reranks):
         for row, generation in enumerate(returned):
             assert [last[row, sample] for sample in range(len(generation.hypotheses))] == generation.hypotheses
 
@@ -77,12 +85,17 @@ def test_characters_cut_by_the_limit_are_marked() -> None:
     assert texts_of(scripted_run("日日"), GenerationConfig(max_new_tokens=4))[-1] == "日\ufffd"
 
 
-@pytest.mark.parametrize("strategy", ["greedy", "beam"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_stop_strings(strategy: str) -> None:
     run = scripted_run("one, two\n\nthree")
-    config = GenerationConfig(strategy=strategy, num_beams=2, early_stopping=True, length_penalty=0.0,
+    config = GenerationConfig(strategy=strategy, num_beams=2, early_stopping=True, length_penalty=0.0, num_samples=2,
                               stop_strings=("\n\n", "twofold"), max_new_tokens=20)  # fmt: skip
+    (ids,) = decode(run.model, [[1]], config, tokenizer=run.tokenizer, use_cache=False)
+    if strategy == "assisted":
+        assert bytes(i - 3 for i in ids[0].ids) == b"one, two\n\n" and ids[0].text == "one, two"
+        return
     generation = generate(run, [""], config)[0]
+    assert generation.hypotheses[0].ids == ids[0].ids
     assert generation.text == "one, two"
     assert bytes(i - 3 for i in generation.ids) == b"one, two\n\n"
     assert generation.best.finished and generation.best.finish_reason == "stop"
@@ -116,15 +129,17 @@ def test_streamed_text_never_takes_back() -> None:
         assert shown == whole[:cut]
 
 
-def test_closing_the_stream_stops_the_model() -> None:
-    run = byte_run("gpt")
+@pytest.mark.parametrize("strategy", CONFIGS)
+def test_closing_the_stream_stops_the_model(strategy: str) -> None:
+    run, config = byte_run("gpt"), replace(CONFIGS[strategy], max_new_tokens=40, min_new_tokens=40)
     calls = []
-    run.model.register_forward_hook(lambda *args: calls.append(1))
-    events = stream(run, "abc", GenerationConfig(max_new_tokens=40, min_new_tokens=40))
-    for _ in range(3):
-        next(events)
+    hidden = run.model.hidden
+    run.model.hidden = lambda *args: calls.append(1) or hidden(*args)
+    events = stream(run, "abc", config)
+    while next(events).step < 2:
+        pass
     events.close()
-    assert len(calls) == 3
+    assert len(calls) == 3 + (strategy == "contrastive")
     assert list(events) == []
 
 
