@@ -72,6 +72,8 @@ class GenerationConfig:
     bad_words_ids: tuple[tuple[int, ...], ...] = ()  # token sequences that must not appear
     logit_bias: dict[int, float] = field(default_factory=dict, hash=False)  # token id -> added to its logit
     forced_prefix_ids: tuple[int, ...] = ()  # the continuation begins with these
+    forced_end: bool = False  # the last of max_new_tokens is an end token
+    renormalize_logits: bool = False  # to probabilities again, after all of the above: it counts in the sums of beams
 
     # Ends, beside the model's end token
     stop_ids: tuple[int, ...] = ()
@@ -97,8 +99,9 @@ class GenerationConfig:
                 raise ConfigError(f"decode.{name} must be {', '.join(others)} or {last}, not {getattr(self, name)!r}.")
         if not (isinstance(self.early_stopping, bool) or self.early_stopping == "never"):
             raise ConfigError(f"decode.early_stopping must be true, false or 'never', not {self.early_stopping!r}.")
-        if not isinstance(self.assisted_sampling, bool):
-            raise ConfigError(f"decode.assisted_sampling must be true or false, not {self.assisted_sampling!r}.")
+        for name in ("assisted_sampling", "forced_end", "renormalize_logits"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"decode.{name} must be true or false, not {getattr(self, name)!r}.")
         for name in (
             *("max_new_tokens", "min_new_tokens", "num_return_sequences", "seed", "num_beams", "num_beam_groups"),
             *("top_k", "num_assistant_tokens", "num_samples", "no_repeat_ngram_size", "num_candidates"),

@@ -35,7 +35,10 @@ class Processor:
 def build_processors(
     config: GenerationConfig, vocab_size: int, end_ids: Sequence[int], device: torch.device | str = "cpu"
 ) -> list[Processor]:
-    """The processors that `config` asks for, in the order in which they act. What is off is not in the list."""
+    """The processors that `config` asks for, in the order in which they act. What is off is not in the list.
+
+    end_ids: the model's own end token, if it has one, comes first.
+    """
     _check_ids(config, vocab_size)
     ends = torch.tensor(sorted(end_ids), dtype=torch.long, device=device)
     steps: list[Processor] = []
@@ -70,8 +73,13 @@ def build_processors(
     if config.forced_prefix_ids:
         prefix = config.forced_prefix_ids
         steps.append(Processor("forced_prefix", lambda x, p, n: force(x, prefix[n]) if n < len(prefix) else x))
+    if config.forced_end and end_ids:
+        last, end = config.max_new_tokens - 1, end_ids[0]
+        steps.append(Processor("forced_end", lambda x, p, n: force(x, end) if n == last else x))
     if config.draws:
         steps += _truncations(config)
+    if config.renormalize_logits:
+        steps.append(Processor("renormalize", lambda x, p, n: renormalize(x)))
     return steps
 
 
@@ -151,6 +159,11 @@ def force(logits: Tensor, token: int) -> Tensor:
     forced = torch.full_like(logits, -math.inf)
     forced[:, token] = 0
     return forced
+
+
+def renormalize(logits: Tensor) -> Tensor:
+    """Log-probabilities of what is left; a row of which nothing is left stays so."""
+    return torch.where((logits == -math.inf).all(-1, keepdim=True), logits, logits.log_softmax(-1))
 
 
 def _counts(ids: Tensor, vocab_size: int) -> Tensor:

@@ -144,9 +144,10 @@ class _Decoder:
         self.model, self.config, self.trace, self.use_cache = model, config, trace, use_cache
         self.bos_id = model.bos_id if bos_id is None else bos_id
         self.eos_id = model.eos_id if eos_id is None else eos_id
-        end_ids = {*config.stop_ids, *([self.eos_id] if self.eos_id is not None and self.eos_id >= 0 else [])}
+        own = [self.eos_id] if self.eos_id is not None and self.eos_id >= 0 else []
+        end_ids = list(dict.fromkeys([*own, *config.stop_ids]))  # the model's own first
         self.ends = Ends(end_ids, config.stop_strings, tokenizer.decode_bytes if tokenizer is not None else None)
-        self.processors = build_processors(config, model.config.vocab_size, sorted(end_ids), model.device)
+        self.processors = build_processors(config, model.config.vocab_size, end_ids, model.device)
 
     @classmethod
     def of_run(

@@ -47,7 +47,7 @@ def export_pretrained(run: Run, directory: str | os.PathLike[str]) -> Path:
     write_json(path / "config.json", pretrained_config(model, run.config.decode.stop_ids))
     decode = run.config.decode
     ids = _special_ids(model, decode.stop_ids)
-    write_json(path / "generation_config.json", ids | generation_values(decode, model.max_seq_len))
+    write_json(path / "generation_config.json", ids | generation_values(decode, model.max_seq_len, model.eos_id))
     if not isinstance(run.tokenizer, NoTokenizer):
         _export_tokenizer(run, path)
     data = save(pretrained_weights(model), metadata={"format": "pt"})

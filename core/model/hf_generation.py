@@ -12,7 +12,7 @@ from core.files import read_json
 SHARED = (
     *("max_new_tokens", "min_new_tokens", "num_beams", "length_penalty", "early_stopping", "temperature", "top_k"),
     *("top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "repetition_penalty", "no_repeat_ngram_size"),
-    "bad_words_ids",
+    *("bad_words_ids", "renormalize_logits"),
 )
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 BEAMS = ("num_beams", "length_penalty", "early_stopping")
@@ -35,6 +35,7 @@ def decode_config(
                 settings.setdefault(ours, given[key] - 1)
         if type(given.get("forced_bos_token_id")) is int:
             settings["forced_prefix_ids"] = [given["forced_bos_token_id"]]
+        settings["forced_end"] = bool(eos) and given.get("forced_eos_token_id") == eos[0]
     if given.get("do_sample") is True:
         settings["strategy"] = "sample"
     elif settings.get("num_beams") != 1 and "num_beams" in settings:
@@ -48,10 +49,10 @@ def decode_config(
         raise RunError(f"{path.name if path.is_file() else 'config.json'} of {name} cannot be used: {error}") from None
 
 
-def generation_values(decode: GenerationConfig, context: int) -> dict[str, Any]:
+def generation_values(decode: GenerationConfig, context: int, eos: int) -> dict[str, Any]:
     """The settings of generation_config.json that say what ours say; what is as usual is left out.
 
-    context: of the model, in tokens; transformers would go on beyond it, and fail.
+    context: of the model, in tokens; transformers would go on beyond it, and fail. eos: the model's end token.
     """
     usual = GenerationConfig()
     left_out = (*(SAMPLING if decode.strategy != "sample" else ()), *(BEAMS if decode.strategy != "beam" else ()))
@@ -70,4 +71,6 @@ def generation_values(decode: GenerationConfig, context: int) -> dict[str, Any]:
         values["bad_words_ids"] = [list(word) for word in decode.bad_words_ids]
     if len(decode.forced_prefix_ids) == 1:
         values["forced_bos_token_id"] = decode.forced_prefix_ids[0]
+    if decode.forced_end and eos >= 0:
+        values["forced_eos_token_id"] = eos
     return values

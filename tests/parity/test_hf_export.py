@@ -155,3 +155,11 @@ def test_how_a_language_model_is_sampled_goes_with_it(tokenizer, tmp_path):
     settings = transformers.GenerationConfig.from_pretrained(exported)
     assert (settings.do_sample, settings.top_p, settings.temperature, settings.top_k) == (True, 0.9, 0.8, 0)
     assert settings.max_new_tokens == 47  # transformers would go beyond the context
+
+
+def test_a_forced_end_goes_with_it(tokenizer, tmp_path):
+    decode = GenerationConfig(max_new_tokens=9, forced_end=True, renormalize_logits=True)
+    config = ModelConfig(family="gpt", vocab_size=280, d_model=32, n_heads=4, max_seq_len=48)
+    run = make_run(config, tokenizer, tmp_path, decode)
+    settings = transformers.GenerationConfig.from_pretrained(export_pretrained(run, tmp_path / "exported"))
+    assert settings.forced_eos_token_id == run.model.eos_id and settings.renormalize_logits

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -96,30 +97,37 @@ def test_shards_and_types(config, dtype, tmp_path):
     assert_same(run.model, again)
 
 
+@pytest.mark.parametrize("more", [{}, {"renormalize_logits": True}, {"forced_eos_token_id": 0}], ids=str)
 @pytest.mark.parametrize("config", [marian(40), pegasus(40)], ids=["marian", "pegasus"])
-def test_decoding_as_the_checkpoint_says(config, tmp_path):
-    """generation_config.json: beams, length, and pad that is never written."""
+def test_decoding_as_the_checkpoint_says(config, more, tmp_path):
+    """generation_config.json: beams, length, an end by force, and pad that is never written."""
     theirs = make(config, seed=3)
     theirs.final_logits_bias[0, 39] = 20.0  # else it would always be written
     theirs.generation_config = transformers.GenerationConfig(
         bad_words_ids=[[39], [5, 6]], num_beams=3, max_length=21, length_penalty=0.8, early_stopping=True,
-        no_repeat_ngram_size=3, pad_token_id=39, eos_token_id=0, decoder_start_token_id=39,
+        no_repeat_ngram_size=3, pad_token_id=39, eos_token_id=0, decoder_start_token_id=39, **more,
     )  # fmt: skip
     theirs.save_pretrained(tmp_path)
     run = import_pretrained(tmp_path)
     decode = run.config.decode
     assert (decode.strategy, decode.num_beams, decode.max_new_tokens) == ("beam", 3, 20)
     assert decode.bad_words_ids == ((39,), (5, 6)) and decode.no_repeat_ngram_size == 3 and decode.early_stopping
-    greedy = GenerationConfig(bad_words_ids=((39,), (5, 6)), no_repeat_ngram_size=3, max_new_tokens=20)
+    assert decode.renormalize_logits == ("renormalize_logits" in more)
+    assert decode.forced_end == ("forced_eos_token_id" in more)
+    greedy = replace(decode, strategy="greedy")
     written = set()
     for length in (1, 4, 9, 17):
         source = ids_for(38, 1, length, seed=length) + 1
         both = [*source[0].tolist(), 0]
         for settings, config_of_ours in (({}, decode), ({"num_beams": 1, "length_penalty": 1.0}, greedy)):
-            expected = theirs.generate(torch.tensor([both]), **settings)[0, 1:].tolist()
-            got = generate_ids(run.model, [both], config_of_ours)[0][0].ids
-            assert got == expected
-            written |= set(got)
+            expected = theirs.generate(
+                torch.tensor([both]), return_dict_in_generate=True, output_scores=True, **settings
+            )
+            best = generate_ids(run.model, [both], config_of_ours)[0][0]
+            assert best.ids == expected.sequences[0, 1:].tolist()
+            if not settings:
+                assert best.score == pytest.approx(expected.sequences_scores.item(), abs=1e-5)
+            written |= set(best.ids)
     assert 39 not in written and len(written) > 5
     assert set(generate_ids(run.model, [[3, 0]], GenerationConfig(max_new_tokens=5))[0][0].ids) == {39}
 
