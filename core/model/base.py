@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -188,6 +189,15 @@ class LanguageModel(nn.Module):
         if self.output is None:  # the embeddings are the matrix that makes the logits
             self.packed_output = Packed.of(self.token_embedding.weight)
         return self
+
+    def train(self, mode: bool = True) -> Self:
+        """As nn.Module's. Training changes the weights: packed copies of them are dropped."""
+        if mode:
+            self.packed_output = None
+            for module in self.modules():
+                if isinstance(module, Linear):
+                    module.packed = None
+        return super().train(mode)
 
     def new_cache(self, batch_size: int, max_len: int) -> KVCache:
         """An empty cache for `batch_size` rows of up to `max_len` tokens (at most max_seq_len)."""

@@ -18,26 +18,32 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_l
 
 @dataclass(frozen=True)
 class Packed:
-    """A weight in oneDNN's order, and of which weight it is a copy."""
+    """A weight in oneDNN's order, and of which weight it is a copy.
+
+    PyTorch counts how often a tensor is written in place, but not what goes through `.data`, numpy or a fused optimiser;
+    a model that is to be trained therefore drops its copies (`LanguageModel.train`).
+    """
 
     tensor: Tensor
-    stamp: tuple[int, int]
+    source: Tensor  # the weight; held, so that no other can come to lie where it lies
+    version: int  # how often it had been written
 
     @classmethod
     def of(cls, weight: Tensor) -> "Packed | None":
-        """None for weights that oneDNN is not used for."""
-        if not (_ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32):
+        """None for weights that oneDNN is not used for, and for those whose changes PyTorch does not count."""
+        if not (_ONEDNN and weight.device.type == "cpu" and weight.dtype == torch.float32) or weight.is_inference():
             return None
         with torch.no_grad():
-            return cls(torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None), _stamp(weight))
+            source = weight.detach()
+            return cls(torch.ops.mkldnn._reorder_linear_weight(source, None), source, weight._version)
 
     def is_current(self, weight: Tensor) -> bool:
-        return self.stamp == _stamp(weight)
+        same = weight.data_ptr() == self.source.data_ptr() and not weight.is_inference()
+        return same and weight._version == self.version
 
-
-def _stamp(weight: Tensor) -> tuple[int, int]:
-    """Changes with every change of the weight: its place in memory, and how often it was written in place."""
-    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Copied or pickled, it is None: the copy of a model has weights of its own, and may pack them."""
+        return type(None), ()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, packed: Packed | None = None) -> Tensor:

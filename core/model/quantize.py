@@ -51,17 +51,14 @@ def quantize(model: LanguageModel) -> LanguageModel:
         raise ConfigError("This PyTorch cannot compute with 8-bit weights on this processor; use float32.")
     if model.device.type != "cpu":
         raise ConfigError("Weights in 8 bits are for the CPU; use float32 or bfloat16 on a GPU.")
-    shared = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
-    memo: dict[int, object] = dict(shared)
+    memo: dict[int, object] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     for module in model.modules():
         if isinstance(module, Linear):
             memo[id(module)] = Int8Linear(module.weight, module.bias)
     if model.output is None:
         weight: Tensor = model.token_embedding.weight
         head = Int8Linear(weight, None)
-    packed, model.packed_output = model.packed_output, None
     result = copy.deepcopy(model, memo)
-    model.packed_output = packed
     if result.output is None:
         result.output = head  # type: ignore[assignment]
     return result.eval()

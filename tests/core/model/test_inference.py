@@ -1,5 +1,8 @@
 """What makes decoding quick must not change what is computed: packed weights, shared sources, fixed shapes, 8 bits."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -68,11 +71,12 @@ def test_autocast_still_decides_the_precision() -> None:
         assert layer(torch.randn(3, 7)).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("change", ["in place", "new data", "optimiser", "load"])
+@pytest.mark.parametrize("change", ["in place", "new data", "again and again", "optimiser", "fused", "load", "no count"])
 def test_packed_weights_are_never_stale(change: str) -> None:
-    model = small("gpt").pack()
+    with torch.inference_mode(change == "no count"):  # such weights do not count their changes
+        model = small("gpt").pack()
     ids = torch.randint(0, 61, (2, 9))
-    with torch.no_grad():
+    with torch.inference_mode():
         before = model(ids).logits
     if change == "in place":
         with torch.no_grad():
@@ -81,14 +85,24 @@ def test_packed_weights_are_never_stale(change: str) -> None:
     elif change == "new data":
         for p in model.parameters():
             p.data = p.data * 1.5
-    elif change == "optimiser":
+    elif change == "again and again":  # the new weights may lie where the first ones lay
+        for _ in range(6):
+            for p in model.parameters():
+                p.data = p.data * 1.1
+    elif change in ("optimiser", "fused"):
+        model.train()
         model(ids).logits.logsumexp(-1).sum().backward()
-        torch.optim.SGD(model.parameters(), lr=0.1).step()
+        torch.optim.AdamW(model.parameters(), lr=0.1, fused=change == "fused").step()
+        model.eval()
+    elif change == "no count":
+        with torch.inference_mode():
+            for p in model.parameters():
+                p.mul_(1.5)
     else:
         model.load_state_dict({name: value * 1.5 for name, value in model.state_dict().items()})
     fresh = small("gpt")
     fresh.load_state_dict(model.state_dict())
-    with torch.no_grad():
+    with torch.inference_mode():
         after = model(ids).logits
         assert (after - before).abs().max() > 1e-3
         torch.testing.assert_close(after, fresh(ids).logits, atol=1e-5, rtol=1e-5)
@@ -107,6 +121,19 @@ def test_packing_changes_nothing(family: str, tied: bool) -> None:
     torch.testing.assert_close(packed, plain, atol=1e-5, rtol=1e-5)
     assert list(model.state_dict()) == names
     assert model.pack().double()(ids, memory and type(memory)(memory.states.double(), memory.mask)).logits.dtype
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packed_models_can_be_copied_pickled_and_packed_again(family: str) -> None:
+    model, inputs, config = small(family).pack(), random_inputs(3, 61), GenerationConfig(max_new_tokens=6)
+    expected = generate_ids(model, inputs, config)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.packed_output is None and model.packed_output is not None
+        assert [h.ids for (h,) in generate_ids(other.pack(), inputs, config)] == [h.ids for (h,) in expected]
+        with torch.no_grad():
+            for p in other.parameters():
+                p.zero_()
+    assert generate_ids(model, inputs, config) == expected
 
 
 def test_large_models_are_not_packed(monkeypatch) -> None:
