@@ -38,6 +38,8 @@ class StateSession(Session):
         # Here the last token is read, too: its state decides whether it is chosen.
         longer = [replace(prompt, max_new_tokens=prompt.max_new_tokens + 1) for prompt in prompts]
         super().__init__(model, longer, pad_id, use_cache)
+        # A recorded step gives no states, and with its candidates a batch changes size at every step.
+        self.graphed = None
 
     def _forward(self, ids: Tensor, last: Tensor | None = None) -> Tensor:
         states = self.states = self.model.hidden(ids, self.memory, self.cache)

@@ -29,7 +29,7 @@ class Prompt:
 def prepare(
     model: "LanguageModel", inputs: Sequence[Sequence[int]], config: GenerationConfig, bos_id: int, eos_id: int | None
 ) -> list[Prompt]:
-    """Inputs as they stand; an empty prompt becomes [bos], an empty source [eos].
+    """Inputs as they stand; an empty prompt becomes [bos], an empty source [eos] (or [bos], where there is no eos).
 
     Prompt and continuation together are at most max_seq_len tokens: generation stops there. A prompt that leaves no
     room for a single token keeps its end, behind bos if it began with that, such that max_new_tokens fit, but no more
@@ -46,7 +46,7 @@ def prepare(
                 f"Input {number} holds token {wrong}, but the model's ids go from 0 to {model.config.vocab_size - 1}."
             )
         if model.is_encoder_decoder:
-            ids = ids or [bos_id if eos_id is None else eos_id]
+            ids = ids or [bos_id if eos_id is None or eos_id < 0 else eos_id]
             kept = ids
             if len(ids) > context:
                 kept = ids[: context - 1] + [eos_id] if eos_id is not None and ids[-1] == eos_id else ids[:context]

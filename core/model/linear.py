@@ -20,8 +20,8 @@ _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_l
 class Packed:
     """A weight in oneDNN's order, and of which weight it is a copy.
 
-    PyTorch counts how often a tensor is written in place, but not what goes through `.data`, numpy or a fused optimiser;
-    a model that is to be trained therefore drops its copies (`LanguageModel.train`).
+    PyTorch counts how often a tensor is written in place, but not what goes through `.data`, numpy or a fused
+    optimiser; a model that is to be trained therefore drops its copies (`LanguageModel.train`).
     """
 
     tensor: Tensor

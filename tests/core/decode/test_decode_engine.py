@@ -215,6 +215,9 @@ def test_empty_inputs() -> None:
     assert ids_of(generate_ids(gpt, [[]], config)) == ids_of(generate_ids(gpt, [[gpt.bos_id]], config))
     assert ids_of(generate_ids(translator, [[]], config)) == ids_of(generate_ids(translator, [[2]], config))
     assert generate_ids(gpt, [], config) == []
+    assert ids_of(generate_ids(translator, [[]], config, eos_id=-1)) == ids_of(
+        generate_ids(translator, [[translator.bos_id]], config, eos_id=-1)
+    )
 
 
 @pytest.mark.parametrize("strategy", SMALL)
