@@ -14,21 +14,13 @@ from typing import Any
 import gradio as gr
 
 from core.decode.config import GenerationConfig
-from core.errors import ConfigError, RunError, UserError
-from core.run import find_run, list_runs
+from core.errors import RunError, UserError
+from playground.decoding_form import LONGEST, MAX_BEAMS, MAX_SAMPLES, THIRD, assistants, configs, titles
 from playground.header import NO_MODEL
-from playground.models import get_run, model_choices
+from playground.models import get_run
 from playground.views.decoding import Column, column_html
 
-THIRD = {
-    "sample": "Top-p", "diverse_beam": "Diverse beams", "contrastive": "Contrastive search", "assisted": "Assisted",
-    "best_of": "Best of several", "mbr": "Minimum Bayes risk",
-}  # fmt: skip
-MAX_SAMPLES = 64
-LISTED = 5  # best candidates
 REFRESH = 0.06  # seconds between two pictures of a column
-LONGEST = 400  # new tokens
-MAX_BEAMS = 12
 INTRO = (
     '<p class="decoding-intro">Three ways to choose the next token, on the same model and text; '
     "the third is for you to pick. "
@@ -85,15 +77,9 @@ def build(model: str | None = None, text: str = "") -> DecodingTab:
     with gr.Row(elem_classes="decoding-top"):
         gr.HTML(INTRO, padding=False, js_on_load=None)
         third = gr.Dropdown(
-            [(title, strategy) for strategy, title in THIRD.items()],
-            value="sample",
-            show_label=False,
-            label="Third strategy",
-            container=False,
-            min_width=190,
-            scale=0,
-            elem_id="decoding-third",
-        )
+            [(title, strategy) for strategy, title in THIRD.items()], value="sample", elem_id="decoding-third",
+            label="Third strategy", show_label=False, container=False, min_width=190, scale=0,
+        )  # fmt: skip
         run = gr.Button("Run", variant="primary", min_width=90, scale=0, elem_id="decoding-run")
         stop = gr.Button("Stop", variant="stop", min_width=90, scale=0, elem_id="decoding-stop")
     with gr.Row(elem_classes="decoding-columns", equal_height=False):
@@ -119,15 +105,9 @@ def build(model: str | None = None, text: str = "") -> DecodingTab:
             0, 5, 0.5, step=0.1, label="Diversity penalty", info="Of diverse beams", min_width=220, visible=False
         )
         penalty_alpha = gr.Slider(
-            0,
-            1,
-            0.6,
-            step=0.05,
-            label="Degeneration penalty",
-            info="Of contrastive search; top-k: its candidates",
-            min_width=220,
-            visible=False,
-        )
+            0, 1, 0.6, step=0.05, label="Degeneration penalty", info="Of contrastive search; top-k: its candidates",
+            min_width=220, visible=False,
+        )  # fmt: skip
         assistant = gr.Dropdown(
             assistants(model), label="Assistant", info="Runs of the same tokenizer", min_width=220, visible=False
         )
@@ -136,13 +116,9 @@ def build(model: str | None = None, text: str = "") -> DecodingTab:
             2, MAX_SAMPLES, 16, step=1, label="Samples", info="To choose from", min_width=220, visible=False
         )
         metric = gr.Dropdown(
-            [("chrF", "chrf"), ("BLEU", "bleu")],
-            value="chrf",
-            label="Likeness",
-            info="Of minimum Bayes risk",
-            min_width=220,
-            visible=False,
-        )
+            [("chrF", "chrf"), ("BLEU", "bleu")], value="chrf", label="Likeness", info="Of minimum Bayes risk",
+            min_width=220, visible=False,
+        )  # fmt: skip
     return DecodingTab(
         columns, run, stop, beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed,
         third, diversity_penalty, penalty_alpha, assistant, drafts, samples, metric,
@@ -158,12 +134,9 @@ def wire(tab: DecodingTab, header: Any) -> None:
     )  # fmt: skip
     gr.on(
         [*header.changes, tab.third.input],
-        show_settings,
-        [header.model, tab.third, tab.assistant],
-        tab.of_the_third,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+        show_settings, [header.model, tab.third, tab.assistant], tab.of_the_third,
+        show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
     tab.stop.click(stop_columns, None, None, queue=False, show_progress="hidden", api_visibility="private")
 
 
@@ -180,31 +153,6 @@ def show_settings(model: str, third: str, assistant: str | None) -> list[Any]:
     chosen = assistant if assistant in names else next(iter(names), None)
     updates[2] = gr.update(visible=shown["assistant"], choices=choices, value=chosen)
     return updates
-
-
-def assistants(model: str | None) -> list[tuple[str, str]]:
-    """(label, name) of the runs that do the same with the same tokenizer, and of the model itself: always right."""
-    try:
-        run = get_run(model or "")
-        own = (run.directory / "tokenizer.json").read_bytes()
-    except UserError:
-        return []
-    except OSError:  # a checkpoint with a tokenizer of another kind
-        own = b""
-    translates = {info.name: info.family == "transformer" for info in list_runs()}
-    found = [
-        (label, name)
-        for label, name in model_choices()
-        if name != model and translates[name] == run.is_translation and _tokenizer_file(name) == own
-    ]
-    return [*found, (f"{model} itself", str(model))]
-
-
-def _tokenizer_file(name: str) -> bytes | None:
-    try:
-        return (find_run(name) / "tokenizer.json").read_bytes()
-    except (UserError, OSError):
-        return None
 
 
 # ------------------------------------------------------------------------------------------------------- events
@@ -237,50 +185,6 @@ class _Requests:
 
 
 _requests = _Requests()
-
-
-def titles(third: str = "sample") -> list[str]:
-    return ["Greedy", "Beam search", THIRD.get(third, third)]
-
-
-def configs(
-    beams: int = 5,
-    length_penalty: float = 1.0,
-    temperature: float = 1.0,
-    top_p: float = 0.9,
-    top_k: int = 0,
-    max_new_tokens: int = 60,
-    repetition_penalty: float = 1.0,
-    seed: int = 0,
-    third: str = "sample",
-    diversity_penalty: float = 0.5,
-    penalty_alpha: float = 0.6,
-    drafts: int = 5,
-    samples: int = 16,
-    metric: str = "chrf",
-) -> list[GenerationConfig]:
-    """The settings of the three columns. ConfigError for what no strategy can do."""
-    common = GenerationConfig(
-        max_new_tokens=int(max_new_tokens), repetition_penalty=float(repetition_penalty), num_candidates=10
-    )
-    beam: dict[str, Any] = dict(
-        num_beams=int(beams), num_return_sequences=int(beams), length_penalty=float(length_penalty)
-    )
-    drawn: dict[str, Any] = dict(
-        temperature=float(temperature), top_p=float(top_p), top_k=int(top_k), seed=int(seed or 0)
-    )
-    chosen: dict[str, Any] = dict(num_samples=int(samples), num_return_sequences=min(LISTED, int(samples)))
-    settings: dict[str, dict[str, Any]] = {
-        "sample": drawn,
-        "diverse_beam": beam | dict(diversity_penalty=float(diversity_penalty)),
-        "contrastive": dict(penalty_alpha=float(penalty_alpha), top_k=int(top_k)),
-        "assisted": dict(num_assistant_tokens=int(drafts)),
-        "best_of": drawn | chosen,
-        "mbr": drawn | chosen | dict(mbr_metric=metric),
-    }
-    if third not in settings:
-        raise ConfigError(f"The third column can be {', '.join(settings)}, not {third[:50]!r}.")
-    return [common, replace(common, strategy="beam", **beam), replace(common, strategy=third, **settings[third])]  # type: ignore[arg-type]
 
 
 def stop_columns(request: gr.Request) -> None:

@@ -11,6 +11,7 @@ from gradio.helpers import special_args
 from core.decode import generate
 from core.errors import RunError
 from core.run import load
+from playground import decoding_form
 from playground.tabs import decoding
 from playground.views.decoding import number
 
@@ -23,7 +24,7 @@ SETTINGS = (*COMMON, *THIRD)
 
 
 def configs(third):
-    return decoding.configs(*COMMON, third, 0.5, 0.6, 5, 6, "chrf")
+    return decoding_form.configs(*COMMON, third, 0.5, 0.6, 5, 6, "chrf")
 
 
 def pictures(model, text, *settings, page=PAGE):
@@ -118,13 +119,13 @@ def test_settings_that_cannot_be_are_said_in_place(runs):
     assert all("third column can be" in html and "<nope>" not in html for html in only)
 
 
-@pytest.mark.parametrize("third", decoding.THIRD)
+@pytest.mark.parametrize("third", decoding_form.THIRD)
 @pytest.mark.parametrize("name", ["tiny-transformer", "tiny-gpt"])
 def test_the_third_column_is_what_generate_returns(runs, name, third):
     run = load(name)
     last = pictures(name, "ROMEO: a cup", *COMMON, third, *THIRD[1:])[-1][2]
     config = configs(third)[2]
-    assert config.strategy == third and f">{decoding.THIRD[third]}<" in last
+    assert config.strategy == third and f">{decoding_form.THIRD[third]}<" in last
     expected = generate(run, ["ROMEO: a cup"], config, assistant=run if third == "assisted" else None)[0]
     assert f"<dt>log-prob</dt><dd>{number(expected.best.total_logprob)}</dd>" in last
     if config.searches_beams or config.reranks:
@@ -136,10 +137,10 @@ def test_the_third_column_is_what_generate_returns(runs, name, third):
 
 
 def test_the_assistants_are_runs_of_the_same_tokenizer(runs, tmp_path, monkeypatch):
-    names = [name for _, name in decoding.assistants("tiny-gpt")]
+    names = [name for _, name in decoding_form.assistants("tiny-gpt")]
     assert names == ["tiny-llama", "tiny-gpt"]
-    assert [name for _, name in decoding.assistants("tiny-transformer")] == ["tiny-transformer"]
-    assert decoding.assistants("nope") == decoding.assistants(None) == decoding.assistants("../etc") == []
+    assert [name for _, name in decoding_form.assistants("tiny-transformer")] == ["tiny-transformer"]
+    assert all(decoding_form.assistants(name) == [] for name in ("nope", None, "../etc"))
     updates = decoding.show_settings("tiny-gpt", "assisted", "tiny-llama")
     assert updates[2]["visible"] and updates[2]["value"] == "tiny-llama" and not updates[0]["visible"]
     assert decoding.show_settings("tiny-gpt", "mbr", "gone")[2]["value"] == names[0]
@@ -168,7 +169,7 @@ def test_what_goes_wrong_in_a_column_is_said_there(runs, monkeypatch):
 
 
 def test_settings_reach_the_columns_they_are_for():
-    greedy, beam, sample = decoding.configs(7, 0.5, 0.3, 0.8, 11, 20, 1.2, 9)
+    greedy, beam, sample = decoding_form.configs(7, 0.5, 0.3, 0.8, 11, 20, 1.2, 9)
     assert greedy.is_greedy and {c.max_new_tokens for c in (greedy, beam, sample)} == {20}
     assert {c.repetition_penalty for c in (greedy, beam, sample)} == {1.2}
     assert (beam.num_beams, beam.num_return_sequences, beam.length_penalty) == (7, 7, 0.5)
