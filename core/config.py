@@ -75,6 +75,8 @@ class ModelConfig:
         for name in ("d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff", "max_seq_len"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"model.{name} must be at least 1, not {getattr(self, name)}.")
+        if self.max_seq_len < 2:
+            raise ConfigError("model.max_seq_len must be at least 2, so that a token can follow another, not 1.")
         if self.vocab_size < 0:
             raise ConfigError(f"model.vocab_size must not be negative, but is {self.vocab_size}.")
         if not 0 <= self.dropout < 1:

@@ -44,7 +44,8 @@ class _Group:
     number: int
     limit: int  # new tokens at most
     running: list[Node] = field(default_factory=list)  # best first
-    places: list[int] = field(default_factory=list)  # their rows in the session: at first the prompt's, then one a beam
+    # The beams' rows in the session: at first the prompt's, then one a beam; after a choice those of their parents.
+    places: list[int] = field(default_factory=list)
     first: int = 0  # the first of the session's rows that are the group's
     finished: list[tuple[float, Node, FinishReason]] = field(default_factory=list)  # best first
     chosen: list[int] = field(default_factory=list)  # what its beams took at this step, end tokens apart

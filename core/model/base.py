@@ -190,13 +190,18 @@ class LanguageModel(nn.Module):
             self.packed_output = Packed.of(self.token_embedding.weight)
         return self
 
+    def unpack(self) -> "LanguageModel":
+        """Drop the copies that `pack` made."""
+        self.packed_output = None
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.packed = None
+        return self
+
     def train(self, mode: bool = True) -> Self:
         """As nn.Module's. Training changes the weights: packed copies of them are dropped."""
         if mode:
-            self.packed_output = None
-            for module in self.modules():
-                if isinstance(module, Linear):
-                    module.packed = None
+            self.unpack()
         return super().train(mode)
 
     def new_cache(self, batch_size: int, max_len: int) -> KVCache:

@@ -29,7 +29,7 @@ def for_inference(model: LanguageModel, device: str = "cpu", precision: Precisio
     if device == "cuda":
         if precision == "int8":
             raise ConfigError("Weights in 8 bits are for the CPU; use bfloat16 or float32 on a GPU.")
-        return model.to(device, torch.float32 if precision == "float32" else torch.bfloat16)
+        return model.unpack().to(device, torch.float32 if precision == "float32" else torch.bfloat16)
     if precision == "bfloat16":
         raise ConfigError("bfloat16 is for GPUs: most processors compute in it far more slowly than in float32.")
     if precision == "int8":

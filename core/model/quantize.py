@@ -36,7 +36,7 @@ class Int8Linear(nn.Module):
         self._reduce_range = not torch.cpu._is_vnni_supported()
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (..., inputs) -> (..., outputs)."""
+        """x (N, ..., inputs) -> (N, ..., outputs)."""
         y: Tensor = torch.ops.quantized.linear_dynamic(x.contiguous(), self._packed, self._reduce_range)
         return y
 

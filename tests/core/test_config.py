@@ -31,6 +31,7 @@ def test_presets_survive_json(name):
         ({"model": {"d_model": 65}}, ["model.d_model (65)", "model.n_heads (4)"]),
         ({"model": {"n_kv_heads": 2}}, ["n_kv_heads", "llama"]),
         ({"model": {"n_layers": 0}}, ["model.n_layers", "at least 1"]),
+        ({"model": {"max_seq_len": 1}}, ["model.max_seq_len", "at least 2"]),
         ({"model": []}, ["model", "object", "list"]),
         ({"optim": {"betas": [0.9]}}, ["optim.betas", "2 values"]),
         ({"optim": {"betas": [0.9, "x"]}}, ["optim.betas[1]", "a number"]),

@@ -249,6 +249,19 @@ def test_damaged_weights_are_said(strategy: str) -> None:
         decode(model, [[1]], GenerationConfig(strategy=strategy, **SMALL[strategy]), use_cache=False)
 
 
+@pytest.mark.parametrize("strategy", SMALL)
+def test_vocabularies_of_one_and_two_tokens(strategy: str) -> None:
+    """The usual end token, 2, is beyond them: nothing but the limit ends a row."""
+    for vocab_size in (1, 2):
+        model = ScriptedModel(lambda ids, size=vocab_size: [0.5] * size, vocab_size)
+        config = GenerationConfig(
+            strategy=strategy, min_new_tokens=2, max_new_tokens=3, forced_end=True, **SMALL[strategy]
+        )
+        (hypothesis, *_) = decode(model, [[0]], config, use_cache=False, trace=True)[0]
+        assert len(hypothesis.ids) == len(hypothesis.steps) == 3 and hypothesis.finish_reason == "length"
+        assert hypothesis.total_logprob == pytest.approx(3 * math.log(1 / vocab_size))
+
+
 def test_ids_out_of_range_are_said() -> None:
     model = tiny("gpt")
     with pytest.raises(TextError, match="40"):
