@@ -2,9 +2,9 @@
 
 Each processor is a pure function of logits (B, V) and, where it looks back, of the rows' prefixes, and returns new
 logits (B, V) in which a removed token has -inf. `build_processors` puts those that a configuration asks for in
-Hugging Face's order: bias, penalties, n-grams, bad words, minimum length, forced prefix; then, where tokens are drawn,
-temperature, top-k, top-p, min-p, typical, epsilon, eta. Greedy and sampling process the raw logits, beam search the
-log-softmax, again as Hugging Face does.
+Hugging Face's order: bias, penalties, n-grams, bad words, minimum length, forced prefix and end; then, where tokens are
+drawn, temperature, top-k, top-p, min-p, typical, epsilon, eta; at last renormalisation. Beam search processes the
+log-softmax, again as Hugging Face does, every other strategy the raw logits.
 
 Prefixes are prompt (decoder start) and continuation, (B, T), filled up on the LEFT with -1, so that all rows end at
 the same column. Only this bookkeeping is padded on the left; model inputs never are.

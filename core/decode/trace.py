@@ -20,11 +20,6 @@ class Candidate:
     processed: tuple[float | None, ...]  # after each processor of the step, in order; None: removed
     final_probability: float  # what was chosen from
 
-    @property
-    def removed_by(self) -> int | None:
-        """The index of the processor that removed it."""
-        return self.processed.index(None) if None in self.processed else None
-
 
 @dataclass(frozen=True)
 class Distribution:

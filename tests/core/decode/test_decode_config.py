@@ -17,7 +17,7 @@ EVERYTHING = dict(
     frequency_penalty=-0.5, no_repeat_ngram_size=3, bad_words_ids=((5,), (6, 7)), logit_bias={9: -2.5},
     forced_prefix_ids=(4, 5), stop_ids=(8,), stop_strings=("\n\n", "終"), num_candidates=20,
     num_beam_groups=2, diversity_penalty=0.7, penalty_alpha=0.4, num_assistant_tokens=3, assisted_sampling=True,
-    num_samples=32, mbr_metric="bleu",
+    num_samples=32, mbr_metric="bleu", forced_end=True, renormalize_logits=True,
 )  # fmt: skip
 
 

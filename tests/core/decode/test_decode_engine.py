@@ -290,7 +290,7 @@ def test_traces(family: str) -> None:
                 d = step.distribution
                 chosen = next(c for c in d.candidates if c.id == step.id)
                 assert math.log(chosen.probability) == pytest.approx(step.logprob, abs=1e-4)
-                assert chosen.removed_by is None and chosen.final_probability > 0
+                assert None not in chosen.processed and chosen.final_probability > 0
                 assert [c.id for c in d.candidates].index(step.id) + 1 == step.rank or step.rank > 5
                 assert 0 <= step.entropy <= math.log(40)
                 assert d.processors[-1] == ("top_k" if config.draws else d.processors[-1])
@@ -300,7 +300,7 @@ def test_traces(family: str) -> None:
                 )
                 if config.draws:
                     assert sum(c.final_probability > 0 for c in d.candidates) <= 4
-                    assert all((c.final_probability == 0) == (c.removed_by is not None) for c in d.candidates)
+                    assert all((c.final_probability == 0) == (None in c.processed) for c in d.candidates)
 
 
 def test_the_trace_of_beams_is_a_tree() -> None:
