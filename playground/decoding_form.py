@@ -80,6 +80,14 @@ def assistants(model: str | None) -> list[tuple[str, str]]:
     return [*found, (f"{model} itself", str(model))]
 
 
+def chosen_assistant(model: str, assistant: str | None) -> str:
+    """Who assists the model. Another model may have been chosen since the list was made: then it assists itself. What
+    was typed (a directory, hf:org/name) stands, and is checked when it is opened."""
+    listed = [name for _, name in model_choices()]
+    suits = assistant in [name for _, name in assistants(model)]
+    return assistant if assistant and (suits or assistant not in listed) else model
+
+
 def _tokenizer_file(name: str) -> bytes | None:
     try:
         return (find_run(name) / "tokenizer.json").read_bytes()

@@ -15,7 +15,16 @@ import gradio as gr
 
 from core.decode.config import GenerationConfig
 from core.errors import RunError, UserError
-from playground.decoding_form import LONGEST, MAX_BEAMS, MAX_SAMPLES, THIRD, assistants, configs, titles
+from playground.decoding_form import (
+    LONGEST,
+    MAX_BEAMS,
+    MAX_SAMPLES,
+    THIRD,
+    assistants,
+    chosen_assistant,
+    configs,
+    titles,
+)
 from playground.header import NO_MODEL
 from playground.models import get_run
 from playground.views.decoding import Column, column_html
@@ -109,8 +118,9 @@ def build(model: str | None = None, text: str = "") -> DecodingTab:
             min_width=220, visible=False,
         )  # fmt: skip
         assistant = gr.Dropdown(
-            assistants(model), label="Assistant", info="Runs of the same tokenizer", min_width=220, visible=False
-        )
+            assistants(model), label="Assistant", info="Runs of the same tokenizer", min_width=220, visible=False,
+            allow_custom_value=True,  # else a page whose list is about to change is refused
+        )  # fmt: skip
         drafts = gr.Slider(1, 20, 5, step=1, label="Drafts", info="Tokens in one go", min_width=220, visible=False)
         samples = gr.Slider(
             2, MAX_SAMPLES, 16, step=1, label="Samples", info="To choose from", min_width=220, visible=False
@@ -228,10 +238,8 @@ def decode_columns(
         # What this model must never write, and what ends a text of it, is not up to the settings.
         own = {name: getattr(run.config.decode, name) for name in ("bad_words_ids", "stop_ids", "forced_prefix_ids")}
         columns = [replace(column, config=replace(column.config, **own)) for column in columns]
-        # Another model may have been chosen since the list of assistants was made.
-        names = [name for _, name in assistants(model)] if third == "assisted" else []
-        helper = assistant if assistant in names else model
-        streams = [_stream(run, text or "", column.config, helper or model) for column in columns]
+        helper = chosen_assistant(model, assistant) if third == "assisted" else model
+        streams = [_stream(run, text or "", column.config, helper) for column in columns]
         for picture in _write(streams, columns, lambda: _requests.state(page, number)):
             columns = picture
             yield [column_html(column, run.tokenizer) for column in columns]

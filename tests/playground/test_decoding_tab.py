@@ -141,6 +141,13 @@ def test_the_assistants_are_runs_of_the_same_tokenizer(runs, tmp_path, monkeypat
     assert names == ["tiny-llama", "tiny-gpt"]
     assert [name for _, name in decoding_form.assistants("tiny-transformer")] == ["tiny-transformer"]
     assert all(decoding_form.assistants(name) == [] for name in ("nope", None, "../etc"))
+    assert decoding_form.chosen_assistant("tiny-gpt", "tiny-llama") == "tiny-llama"
+    for stale in ("tiny-transformer", None, ""):
+        assert decoding_form.chosen_assistant("tiny-gpt", stale) == "tiny-gpt"
+    assert decoding_form.chosen_assistant("tiny-gpt", "hf:org/name") == "hf:org/name"
+    with gr.Blocks():
+        dropdown = decoding.build("tiny-gpt").assistant
+    assert dropdown.preprocess("tiny-transformer") == "tiny-transformer"  # its list may change before this is asked
     updates = decoding.show_settings("tiny-gpt", "assisted", "tiny-llama")
     assert updates[2]["visible"] and updates[2]["value"] == "tiny-llama" and not updates[0]["visible"]
     assert decoding.show_settings("tiny-gpt", "mbr", "gone")[2]["value"] == names[0]
@@ -152,9 +159,11 @@ def test_the_assistants_are_runs_of_the_same_tokenizer(runs, tmp_path, monkeypat
 
 def test_an_assistant_that_cannot_gives_way(runs):
     """The list may be of the model that was chosen before."""
-    for stale in ("tiny-transformer", "gone", None):
+    for stale in ("tiny-transformer", None):
         last = pictures("tiny-gpt", "ROMEO:", *COMMON, "assisted", 0.5, 0.6, stale, 5, 6, "chrf")[-1]
         assert not any('role="alert"' in html for html in last)
+    last = pictures("tiny-gpt", "ROMEO:", *COMMON, "assisted", 0.5, 0.6, "typed", 5, 6, "chrf")[-1]
+    assert "There is no run 'typed'" in unescape(last[2]) and 'role="alert"' not in last[0] + last[1]
 
 
 def test_what_goes_wrong_in_a_column_is_said_there(runs, monkeypatch):
