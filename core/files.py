@@ -23,10 +23,19 @@ def check_name(name: str) -> str:
     return name
 
 
+def expanded(name: str | os.PathLike[str]) -> Path:
+    """A path as people write it: ~ is the home directory, where there is one."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Write to a temporary file beside `path`, force it to the disk, and rename it into place.
 
-    Whatever goes wrong, the file that was there before stands. A full disk is a RunError.
+    Whatever goes wrong, the file that was there before stands. A full disk, or one that must not be written to, is a
+    RunError.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -42,6 +51,8 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
                 f"There is no space left on the disk for {path.name}; what was saved before stands. "
                 "Free some space and resume."
             ) from error
+        if isinstance(error, OSError):
+            raise RunError(f"{path} cannot be written: {error.strerror}.") from error
         raise
 
 
@@ -64,13 +75,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The file's value. RunError if it is not there or not JSON."""
+    """The file's value. RunError if it is not there, must not be read, or is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path.name} is missing in {path.parent.name}.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunError(f"{path.name} in {path.parent.name} is broken: it is not valid JSON ({error}).") from None
+    except OSError as error:
+        raise RunError(f"{path.name} in {path.parent.name} cannot be read: {error.strerror}.") from None
 
 
 def append_jsonl(path: Path, value: dict[str, Any]) -> None:

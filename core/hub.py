@@ -45,6 +45,11 @@ def is_hub_name(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
+def hint(name: str) -> str:
+    """What to add to the sentence that there is no directory `name`, where it may be meant as a name on the hub."""
+    return f"; a model of the hub is written {PREFIX}{name}" if _NAME.fullmatch(name) else ""
+
+
 def is_checkpoint(directory: Path) -> bool:
     """Whether the directory's config.json is a Hugging Face one. A broken file is nobody's."""
     try:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import RunConfig
 from core.errors import ConfigError, RunError, UserError
-from core.files import check_name, read_json, read_jsonl, write_atomic, write_json
-from core.hub import FAMILIES, Progress, fetch, has_weights, is_checkpoint, is_checkpoint_config, is_hub_name
+from core.files import check_name, expanded, read_json, read_jsonl, write_atomic, write_json
+from core.hub import FAMILIES, Progress, fetch, has_weights, hint, is_checkpoint, is_checkpoint_config, is_hub_name
 
 if TYPE_CHECKING:
     from core.model import LanguageModel
@@ -159,9 +159,9 @@ def find_run(name: str, runs_dir: Path | None = None, progress: Progress | None 
     if is_hub_name(name):
         return fetch(name, progress=progress)
     if os.sep in name or name in (".", ".."):
-        directory = Path(name)
+        directory = expanded(name)
         if not (directory / "config.json").is_file():
-            raise RunError(f"{name[:200]!r} is not a run directory: it has no config.json.")
+            raise RunError(f"{name[:200]!r} is not a run directory: it has no config.json{hint(name)}.")
         return directory
     check_name(name)
     for parent in (runs_dir or default_runs_dir(), BUNDLED):

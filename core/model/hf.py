@@ -16,8 +16,8 @@ from typing import Any
 
 from core import hub
 from core.config import DataConfig, ModelConfig, RunConfig, TokenizerConfig
-from core.errors import RunError, UserError
-from core.files import check_name, read_json
+from core.errors import RunError, TextError, UserError
+from core.files import check_name, expanded, read_json
 from core.model import LanguageModel
 from core.model.hf_config import model_config
 from core.model.hf_generation import decode_config
@@ -88,10 +88,14 @@ def import_pretrained(
     RunError, one sentence, naming what does not fit.
     """
     given = os.fspath(directory_or_id)
-    directory = hub.fetch(given, revision, progress) if hub.is_hub_name(given) else Path(given)
+    if revision and not hub.is_hub_name(given):
+        raise RunError(f"A revision is of a model of the hub, hf:org/name; {given[:200]!r} is a directory.")
+    directory = hub.fetch(given, revision, progress) if hub.is_hub_name(given) else expanded(given)
+    if not given or not directory.is_dir():
+        raise RunError(f"There is no directory {given[:200]!r}{hub.hint(given)}.")
     name = name or (given if hub.is_hub_name(given) else directory.resolve().name)
     if not (directory / "config.json").is_file():
-        raise RunError(f"{given[:200]!r} is no checkpoint: it has no config.json (hf:org/name is one of the hub).")
+        raise RunError(f"{given[:200]!r} is no checkpoint: it has no config.json.")
     values = read_json(directory / "config.json")
     if not isinstance(values, dict) or not hub.is_checkpoint_config(values):
         raise RunError(
@@ -114,8 +118,7 @@ def import_pretrained(
         data=DataConfig(name=""),  # nobody has said what it was trained on
         decode=decode_config(directory, values, config, ids.eos, name),
     )
-    scores = read_json(directory / "scores.json") if (directory / "scores.json").exists() else {}
-    return PretrainedRun(name, run, tokenizer, directory, scores, ids=ids)
+    return PretrainedRun(name, run, tokenizer, directory, _json_object(directory / "scores.json"), ids=ids)
 
 
 def keep(run: Run, name: str | None = None, runs_dir: Path | None = None) -> Path:
@@ -126,7 +129,7 @@ def keep(run: Run, name: str | None = None, runs_dir: Path | None = None) -> Pat
     """
     if name is None:
         plain = run.name.removeprefix(hub.PREFIX).partition("@")[0].rpartition("/")[2]
-        name = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", plain).lstrip("-._")[:64] or "imported"
+        name = re.sub(r"[^A-Za-z0-9._-]+|\.\.+", "-", plain).strip("-._")[:64] or "imported"
     check_name(name)
     run.model  # noqa: B018
     target = (runs_dir or default_runs_dir()) / name
@@ -156,11 +159,30 @@ def _tokenizer(directory: Path, name: str, vocab_size: int) -> Tokenizer:
     if not has_tokenizer(directory):
         return NoTokenizer(name, vocab_size)
     try:
-        return load_tokenizer(directory.resolve())
+        tokenizer = load_tokenizer(directory.resolve())
     except UserError:
         raise
     except Exception as error:  # the tokenizers package raises bare Exception
         raise RunError(f"The tokenizer of {name} is broken ({error}); download the checkpoint again.") from None
+    if _writes_beyond(tokenizer, vocab_size):
+        raise RunError(
+            f"The tokenizer of {name} has {tokenizer.vocab_size:,} tokens, but its model only {vocab_size:,}: put the "
+            "model's own tokenizer in its directory."
+        )
+    return tokenizer
+
+
+def _writes_beyond(tokenizer: Tokenizer, vocab_size: int) -> bool:
+    """Whether a text may be cut into tokens that the model does not have. Special ones (a pad that was added, say) do
+    not come from texts."""
+    for id in range(vocab_size, min(tokenizer.vocab_size, vocab_size + 1_000)):
+        if id not in tokenizer.special_ids:
+            try:
+                tokenizer.token_bytes(id)
+            except TextError:  # a gap
+                continue
+            return True
+    return False
 
 
 def _special_ids(directory: Path, values: dict[str, Any], config: ModelConfig) -> Ids:

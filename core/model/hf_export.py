@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.config import ModelConfig
 from core.errors import RunError
-from core.files import write_atomic, write_json, write_text
+from core.files import expanded, write_atomic, write_json, write_text
 from core.model import LanguageModel
 from core.model.hf import NoTokenizer
 from core.model.hf_config import NORM_EPS, SUPPORTED, model_type_of
@@ -35,15 +35,28 @@ def export_pretrained(run: Run, directory: str | os.PathLike[str]) -> Path:
     The tokenizer that goes with it puts bos before a text where our model begins so, and eos behind a source. RunError
     if the directory is not empty, or for a model that has no counterpart.
     """
-    path, model = Path(directory), run.model
-    config = model.config
-    _check(config, run.name)
+    path, model = expanded(directory), run.model
+    _check(model.config, run.name)
+    new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
             raise RunError(f"{path} is not empty; choose a new directory for the exported model.")
     except OSError as error:
         raise RunError(f"The directory {path} cannot be made: {error.strerror}.") from None
+    try:
+        _write(run, path)
+    except BaseException:  # interrupted, or the disk is full: nothing half-made is left
+        for file in path.iterdir():  # it was empty
+            file.unlink()
+        if new:
+            path.rmdir()
+        raise
+    return path
+
+
+def _write(run: Run, path: Path) -> None:
+    model = run.model
     write_json(path / "config.json", pretrained_config(model, run.config.decode.stop_ids))
     decode = run.config.decode
     ids = _special_ids(model, decode.stop_ids)
@@ -52,7 +65,6 @@ def export_pretrained(run: Run, directory: str | os.PathLike[str]) -> Path:
         _export_tokenizer(run, path)
     data = save(pretrained_weights(model), metadata={"format": "pt"})
     write_atomic(path / "model.safetensors", lambda file: file.write(data))
-    return path
 
 
 def _check(config: ModelConfig, name: str) -> None:

@@ -6,7 +6,7 @@ from playground.commands.output import download_progress, show
 
 
 def import_(args: Namespace) -> None:
-    from core.model.hf import import_pretrained, keep
+    from core.model.hf import NoTokenizer, import_pretrained, keep
     from core.model.hf_config import SUPPORTED, model_type_of
 
     run = import_pretrained(args.source, args.revision, progress=download_progress(args))
@@ -20,7 +20,9 @@ def import_(args: Namespace) -> None:
     what = "translate" if run.is_translation else "generate"
     lines = [
         f"{directory.name}: {result['architecture']} with {result['weights']:,} weights, in {directory}",
-        f"`llm-scratch {what} --run {directory.name}` uses it",
+        f"It has no tokenizer.json, so it cannot read text; add the file to {directory}"
+        if isinstance(run.tokenizer, NoTokenizer)
+        else f"`llm-scratch {what} --run {directory.name}` uses it",
     ]
     show(args, result, lines)
 

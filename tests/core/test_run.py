@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from core import load
 from core.errors import RunError
-from core.files import append_jsonl, check_name, read_jsonl, write_atomic, write_json, write_text
+from core.files import append_jsonl, check_name, read_json, read_jsonl, write_atomic, write_json, write_text
 from core.model import build_model
 from core.presets import preset
 from core.run import Status, create_run, find_run, list_runs, load_model, read_status, save_model
@@ -155,6 +156,19 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
         write_atomic(path, full)
     assert path.read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_files_that_must_not_be_touched_are_one_sentence(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(RunError, match=r"config\.json in .* cannot be read: Permission denied"):
+        read_json(tmp_path / "config.json")
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(RunError, match=r"config\.json cannot be written: Permission denied"):
+        write_atomic(tmp_path / "config.json", lambda file: file.write(b"x"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_lines_that_are_not_whole_are_left_out(tmp_path):

@@ -171,7 +171,7 @@ def test_configurations_that_are_none(content, tmp_path):
 
 
 def test_no_directory_at_all(tmp_path):
-    with pytest.raises(RunError, match="no checkpoint: it has no config.json"):
+    with pytest.raises(RunError, match="There is no directory"):
         import_pretrained(tmp_path / "nothing")
 
 

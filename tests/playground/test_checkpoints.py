@@ -16,7 +16,7 @@ from core.config import ModelConfig, RunConfig
 from core.files import write_json
 from core.model import build_model
 from core.model.hf_export import export_pretrained
-from core.run import Run, list_runs, load
+from core.run import BUNDLED, Run, list_runs, load
 from core.tokenizer import MarianTokenizer, load_tokenizer
 from playground import cli, models
 from playground.jobs import LocalBackend
@@ -157,7 +157,10 @@ def test_the_decoding_tab_keeps_to_what_a_checkpoint_forbids(own, checkpoints, c
     [
         (("import", "CHECKPOINT"), "already a run 'opus'"),
         (("import", "CHECKPOINT", "--run-name", "../x"), "cannot be a run's name"),
-        (("import", "nothing"), "no checkpoint: it has no config.json"),
+        (("import", "nothing"), "There is no directory 'nothing'; a model of the hub is written hf:nothing."),
+        (("import", "."), "'.' is no checkpoint: it has no config.json"),
+        (("import", ""), "There is no directory ''"),
+        (("import", "CHECKPOINT", "--revision", "main"), "A revision is of a model of the hub"),
         (("import", "hf:org/name"), "not in the cache on this machine, and HF_HUB_OFFLINE is set"),
         (("import", "RUN"), "no Hugging Face checkpoint"),
         (("export", "nothing", "OUT"), "There is no run 'nothing'"),
@@ -207,6 +210,37 @@ def test_a_broken_checkpoint_leaves_nothing_behind(call, own, checkpoints):
     code, _, err = call("import", checkpoints / "opus")
     assert code == 1 and "is broken" in err
     assert not own.exists() or not list(own.iterdir())
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_export_that_is_cut_short_leaves_nothing_behind(stop, call, runs, tmp_path, monkeypatch):
+    def write(*_):
+        raise stop
+
+    monkeypatch.setattr("core.model.hf_export.write_atomic", write)
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        assert call("export", "tiny-gpt", tmp_path / name)[0] in (1, 130)
+    assert not (tmp_path / "new").exists() and not list((tmp_path / "empty").iterdir())
+
+
+def test_a_tokenizer_of_another_model_is_refused(call, own, checkpoints):
+    """Special tokens beyond the model's are usual: no text is cut into them."""
+    file = checkpoints / "tiny-gpt" / "tokenizer.json"
+    document = json.loads(file.read_text())
+    document["added_tokens"].append(document["added_tokens"][0] | {"id": 90_000, "content": "<added>"})
+    file.write_text(json.dumps(document))
+    assert call("import", checkpoints / "tiny-gpt", "--run-name", "added")[0] == 0
+    shutil.copyfile(BUNDLED / "enja-transformer" / "tokenizer.json", file)
+    code, _, err = call("import", checkpoints / "tiny-gpt")
+    assert code == 1 and "has 4,000 tokens, but its model only" in err
+
+
+def test_an_import_says_what_it_cannot_do(call, own, checkpoints):
+    (checkpoints / "tiny-gpt" / "tokenizer.json").unlink()
+    (checkpoints / "tiny-gpt").rename(checkpoints / "my model (v2)")
+    code, out, _ = call("import", checkpoints / "my model (v2)")
+    assert code == 0 and out.startswith("my-model-v2: ") and "it cannot read text" in out and "uses it" not in out
 
 
 def test_a_checkpoint_of_another_kind_is_listed_with_what_is_wrong(own):
