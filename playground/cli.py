@@ -158,9 +158,6 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("text", nargs="*", help="each argument is one text")
         command.add_argument("--run", default=run, metavar="NAME", help=f"a run's name or directory ({run})")
         command.add_argument(
-            "--assistant", metavar="NAME", help="a smaller run of the same vocabulary: decode assisted"
-        )
-        command.add_argument(
             "--truncate", action="store_true", help="take what fits of a text longer than the model's context"
         )
         if name == "generate":
@@ -214,6 +211,7 @@ def _decoding() -> argparse.ArgumentParser:
     group.add_argument("--penalty-alpha", type=float, metavar="X", help="of contrastive")
     group.add_argument("--num-samples", type=int, metavar="N", help="of best_of and mbr")
     group.add_argument("--mbr-metric", choices=["chrf", "bleu"])
+    group.add_argument("--assistant", metavar="NAME", help="a smaller run with the same tokenizer: decode assisted")
     group.add_argument("--num-assistant-tokens", type=int, metavar="N", help="of assisted: drafted in one go")
     group.add_argument("--assisted-sampling", action="store_true", default=None, help="of assisted: draw, not greedy")
     group.add_argument("--repetition-penalty", type=float, metavar="X")

@@ -27,11 +27,13 @@ def evaluate(
     decode: "GenerationConfig | None" = None,
     max_examples: int = 0,
     progress: Progress | None = None,
+    assistant: "Run | None" = None,
 ) -> dict[str, Any]:
     """The run's scores, as plain values: on given pairs or documents, else on the validation split of its own data.
 
     decode: how translations are written; the run's own settings by default. max_examples: only the first so many
-    pairs or documents (0: all). progress: called as progress(share, what is happening). Raises DataError.
+    pairs or documents (0: all). progress: called as progress(share, what is happening). assistant: see
+    core.decode.generate. Raises DataError.
     """
     from core.evaluate.language import evaluate_language
     from core.evaluate.translation import evaluate_translation
@@ -48,7 +50,7 @@ def evaluate(
     if not items:
         raise DataError("There is nothing to evaluate on: the data is empty.")
     if run.is_translation:
-        return evaluate_translation(run, items, decode, progress)
+        return evaluate_translation(run, items, decode, progress, assistant)
     return evaluate_language(run, items, progress)
 
 

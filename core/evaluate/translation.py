@@ -36,12 +36,13 @@ def evaluate_translation(
     pairs: "Sequence[Pair]",
     decode: "GenerationConfig | None" = None,
     progress: Callable[[float, str], Any] | None = None,
+    assistant: "Run | None" = None,
 ) -> dict[str, Any]:
     """Translate every source and compare; see `evaluate`. Pairs longer than the context count in BLEU and chrF (their
     sources are shortened) but not in the loss."""
     say = progress or (lambda share, what: None)
     sources, references = [pair.src for pair in pairs], [pair.tgt for pair in pairs]
-    hypotheses = translate_all(run, sources, decode, lambda share: say(0.9 * share, "translating"))
+    hypotheses = translate_all(run, sources, decode, lambda share: say(0.9 * share, "translating"), assistant)
     tokenize = bleu_tokenizer(run.config.data.tgt_language or guess_language(references))
     bleu, chrf = bleu_score(hypotheses, references, tokenize), chrf_score(hypotheses, references)
     loss, tokens = loss_per_token(run, pairs, lambda share, what: say(0.9 + 0.1 * share, what))
@@ -67,6 +68,7 @@ def translate_all(
     sources: Sequence[str],
     decode: "GenerationConfig | None" = None,
     progress: Callable[[float], Any] | None = None,
+    assistant: "Run | None" = None,
 ) -> list[str]:
     """The best translation of each source, in order. Sources of similar length are translated together."""
     from core.decode import generate
@@ -78,7 +80,8 @@ def translate_all(
         if progress is not None:
             progress(start / len(order))
         places = order[start : start + TOGETHER]
-        for place, result in zip(places, generate(run, [sources[i] for i in places], config), strict=True):
+        results = generate(run, [sources[i] for i in places], config, assistant=assistant)
+        for place, result in zip(places, results, strict=True):
             found[place] = result.text
     return found
 

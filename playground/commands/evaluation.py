@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import ConfigError, DataError
 from playground.commands.output import download_progress, show
-from playground.commands.text import decode_config
+from playground.commands.text import decode_config, open_assistant
 
 
 def eval(args: Namespace) -> None:
@@ -21,8 +21,13 @@ def eval(args: Namespace) -> None:
     if args.max_examples < 0:
         raise ConfigError("--max-examples must not be negative.")
     run = load(args.run, args.runs_dir, download_progress(args))
+    if args.output and not run.is_translation:
+        raise ConfigError("--output is for translations; a language model's evaluation writes none.")
+    if args.output and not args.output.absolute().parent.is_dir():  # said before the work, not after it
+        raise ConfigError(f"There is no directory {args.output.absolute().parent} to write --output in.")
     run.use(args.device, args.precision)
     config = decode_config(run.config, args)
+    assistant = open_assistant(args, config) if run.is_translation else None
     columns = {name: value for name in ("text_column", "src_column", "tgt_column") if (value := getattr(args, name))}
     data = replace(run.config.data, **columns)
     pairs = documents = None
@@ -35,7 +40,7 @@ def eval(args: Namespace) -> None:
         items = read_data(args.data, data, "pairs" if run.is_translation else "text")
         pairs, documents = (items, None) if run.is_translation else (None, items)
         described = args.data
-    result = evaluate(run, pairs, documents, config, args.max_examples, _progress_line())
+    result = evaluate(run, pairs, documents, config, args.max_examples, _progress_line(), assistant)
     hypotheses = result.pop("hypotheses", [])
     result = {"run": run.name, "data": described, **result}
     if args.precision == "int8":
@@ -47,11 +52,7 @@ def eval(args: Namespace) -> None:
         and not args.max_examples
         and BUNDLED not in run.directory.parents
     )
-    if args.save or (args.save is None and own):
-        _save_scores(run.directory, result)
     if args.output:
-        if not run.is_translation:
-            raise ConfigError("--output is for translations; a language model's evaluation writes none.")
         from core.files import write_text
 
         write_text(args.output, "".join(" ".join(text.split("\n")) + "\n" for text in hypotheses))
@@ -60,6 +61,8 @@ def eval(args: Namespace) -> None:
     for name, value in shown.items():
         lines.append(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     show(args, result, lines)
+    if args.save or (args.save is None and own):
+        _save_scores(run.directory, result)
 
 
 def _save_scores(directory: Path, result: dict[str, Any]) -> None:

@@ -77,15 +77,15 @@ def _decode(args: Namespace, what: str) -> None:
         other = "translate" if run.is_translation else "generate"
         raise RunError(f"{run.name} is made to {other}: use `llm-scratch {other} --run {run.name}`.")
     config = decode_config(run.config, args)
-    assistant = load(args.assistant, args.runs_dir) if args.assistant else None
-    for used in (run, assistant):
-        if used is not None:
-            used.use(args.device, args.precision)
+    run.use(args.device, args.precision)
+    assistant = open_assistant(args, config)
     empty = "The text is empty: give a sentence to translate."
     if what == "continuation":
         empty = "The prompt is empty: give a text to continue, or --from-start to let the model begin by itself."
     texts: list[str]
     if getattr(args, "from_start", False):
+        if args.text:
+            raise TextError("--from-start means no prompt: give a text or --from-start, not both.")
         texts = [""]
     elif args.text:
         texts = args.text
@@ -109,6 +109,15 @@ def _decode(args: Namespace, what: str) -> None:
                 _print_generation(generation, what)
     if args.json:
         show(args, {"run": run.name, "decode": asdict(config), "results": results}, [])
+
+
+def open_assistant(args: Namespace, config: "GenerationConfig") -> "Run | None":
+    """The run of --assistant, to compute where and as the run itself does."""
+    from core.run import load
+
+    if config.strategy == "assisted" and not args.assistant:
+        raise ConfigError("Assisted decoding needs --assistant NAME: a smaller run with the same tokenizer.")
+    return load(args.assistant, args.runs_dir).use(args.device, args.precision) if args.assistant else None
 
 
 def _as_json(generation: "Generation", what: str) -> dict[str, Any]:
@@ -177,7 +186,11 @@ def decode_config(config: RunConfig, args: Namespace) -> "GenerationConfig":
     if any(not assignment.startswith("decode.") for assignment in args.set):
         raise ConfigError("--set takes decode.FIELD=VALUE here: the other sections were settled by training.")
     changed = config.with_overrides(args.set).decode
-    strategy = args.strategy or _strategy_of(given, bool(getattr(args, "assistant", None)), changed.strategy)
+    strategy = args.strategy or _strategy_of(given, bool(args.assistant), changed.strategy)
+    idle = [name for name in given if strategy not in ACTS_ON.get(name, (strategy,))]
+    if idle:
+        flags = " and ".join("--" + name.replace("_", "-") for name in idle)
+        say(f"{flags} {'has' if len(idle) == 1 else 'have'} no effect on the strategy {strategy}.")
     if strategy == "assisted" and given.keys() & SAMPLING:
         given.setdefault("assisted_sampling", True)
     return replace(changed, **given | {"strategy": strategy})

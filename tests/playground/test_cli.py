@@ -179,12 +179,14 @@ def test_generate_from_the_start(call, runs):
         (["generate", "--run", "tiny-gpt", "--top-p", "2", "x"], "top_p"),
         (["generate", "--run", "tiny-gpt", "--top-p", ".5", "--num-beams", "2", "x"], "--strategy"),
         (["generate", "--run", "tiny-gpt", "--set", "model.d_model=3", "x"], "decode.FIELD"),
-        (["generate", "--run", "tiny-gpt", "--strategy", "assisted", "x"], "needs an assistant"),
+        (["generate", "--run", "tiny-gpt", "--strategy", "assisted", "x"], "needs --assistant NAME"),
         (["generate", "--run", "tiny-gpt", "--assistant", "tiny-transformer", "x"], "translates"),
         (["generate", "--run", "tiny-gpt", "--assistant", "nope", "x"], "no run 'nope'"),
         (["generate", "--run", "tiny-gpt", "--assistant", "tiny-llama", "--strategy", "beam", "x"], "'beam'"),
         (["generate", "--run", "tiny-gpt", "--num-beams", "5", "--num-beam-groups", "2", "x"], "multiple"),
         (["generate", "--run", "tiny-gpt", "--set", "decode.topp=3", "x"], "decode.top_p"),
+        (["generate", "--run", "tiny-gpt", "--from-start", "x"], "not both"),
+        (["generate", "--run", "org/name", "x"], "a model of the hub is written hf:org/name"),
         (["tokenize", "--tokenizer", "nope.json", "x"], "nope"),
         (["stop", "tiny-gpt"], "not training"),
         (["runs", "nope"], "no run 'nope'"),
@@ -250,6 +252,13 @@ def test_decoding_settings():
     assert config("--assistant", "other", "--assisted-sampling").assisted_sampling
     with pytest.raises(ConfigError, match="--num-beams and --penalty-alpha act on no strategy together"):
         config("--num-beams", "3", "--penalty-alpha", "0.5")
+
+
+def test_settings_without_effect_are_told(call, runs):
+    flags = ("--max-new-tokens", 3, "cup", "--strategy", "greedy")
+    code, _, err = call("generate", "--run", "tiny-gpt", *flags, "--temperature", "2", "--top-p", "0.5")
+    assert code == 0 and err == "--temperature and --top-p have no effect on the strategy greedy.\n"
+    assert call("generate", "--run", "tiny-gpt", *flags, "--repetition-penalty", "1.2")[2] == ""
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -409,6 +418,14 @@ def test_eval_of_files(call, runs, tmp_path):
     assert len((tmp_path / "hyp").read_text().splitlines()) == 2
     assert load("tiny-transformer").scores["bleu"] == 12.345  # scores of other data are not the run's
     assert "give both" in one_sentence(*call("eval", "--run", "tiny-transformer", *files[:2]))
+    lost = ("eval", "--run", "tiny-transformer", *files, "--output", tmp_path / "nowhere" / "hyp")
+    assert "There is no directory" in one_sentence(*call(*lost))
+    flags = ("--max-new-tokens", 5, "--json")
+    greedy = json.loads(call("eval", "--run", "tiny-transformer", *files, *flags, "--strategy", "greedy")[1])
+    assisted = ("eval", "--run", "tiny-transformer", *files, *flags)
+    result = json.loads(call(*assisted, "--assistant", "tiny-transformer")[1])
+    assert result == greedy | {"strategy": "assisted"}
+    assert "needs --assistant" in one_sentence(*call(*assisted, "--strategy", "assisted"))
 
 
 def test_eval_of_a_text(call, runs, tmp_path):
