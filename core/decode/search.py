@@ -143,9 +143,9 @@ class _Decoder:
         self.assistant = assistant
         self.model, self.config, self.trace, self.use_cache = model, config, trace, use_cache
         self.bos_id = model.bos_id if bos_id is None else bos_id
-        self.eos_id = model.eos_id if eos_id is None else eos_id
-        # An end token that the model cannot write (-1, or beyond a small vocabulary) is none.
-        own = [self.eos_id] if self.eos_id is not None and 0 <= self.eos_id < model.config.vocab_size else []
+        eos_id = model.eos_id if eos_id is None else eos_id
+        own = [eos_id] if 0 <= eos_id < model.config.vocab_size else []
+        self.eos_id = own[0] if own else None  # None: there is none that the model could write
         end_ids = list(dict.fromkeys([*own, *config.stop_ids]))  # the model's own first
         self.ends = Ends(end_ids, config.stop_strings, tokenizer.decode_bytes if tokenizer is not None else None)
         self.processors = build_processors(config, model.config.vocab_size, end_ids, model.device)

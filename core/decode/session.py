@@ -46,7 +46,7 @@ def prepare(
                 f"Input {number} holds token {wrong}, but the model's ids go from 0 to {model.config.vocab_size - 1}."
             )
         if model.is_encoder_decoder:
-            ids = ids or [bos_id if eos_id is None or eos_id < 0 else eos_id]
+            ids = ids or [bos_id if eos_id is None else eos_id]
             kept = ids
             if len(ids) > context:
                 kept = ids[: context - 1] + [eos_id] if eos_id is not None and ids[-1] == eos_id else ids[:context]

@@ -260,6 +260,9 @@ def test_vocabularies_of_one_and_two_tokens(strategy: str) -> None:
         (hypothesis, *_) = decode(model, [[0]], config, use_cache=False, trace=True)[0]
         assert len(hypothesis.ids) == len(hypothesis.steps) == 3 and hypothesis.finish_reason == "length"
         assert hypothesis.total_logprob == pytest.approx(3 * math.log(1 / vocab_size))
+    model = tiny("transformer", vocab_size=3)
+    start = decode(model, [[model.bos_id]], config, eos_id=3)
+    assert decode(model, [[]], config, eos_id=3) == start, "an empty source cannot be an end token then"
 
 
 def test_ids_out_of_range_are_said() -> None:
