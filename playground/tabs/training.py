@@ -326,8 +326,13 @@ def _status(progress: Progress | None) -> str:
 
 
 def _curves(progress: Progress | None) -> Any:
-    return curves(progress.name if progress else "", progress.metrics if progress else [])
+    return curves(progress.name if progress else "", progress.metrics if progress else [], _trained_here(progress))
 
 
 def _samples(progress: Progress | None) -> str:
-    return samples_html(progress.samples if progress else [])
+    return samples_html(progress.samples if progress else [], _trained_here(progress))
+
+
+def _trained_here(progress: Progress | None) -> bool:
+    """Not what was imported: that has no steps."""
+    return progress is None or progress.status.steps > 0 or _is_active(progress)

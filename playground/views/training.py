@@ -18,7 +18,7 @@ TRAINING, VALIDATION = "#7aa6d6", "#d1751f"  # differ in lightness too
 SHOWN_STEPS = 6  # of the samples
 
 
-def curves(name: str, metrics: Sequence[dict[str, Any]]) -> "go.Figure":
+def curves(name: str, metrics: Sequence[dict[str, Any]], trained_here: bool = True) -> "go.Figure":
     """Training and validation loss over the steps, both in nats per token, in one figure."""
     import plotly.graph_objects as go
 
@@ -50,8 +50,9 @@ def curves(name: str, metrics: Sequence[dict[str, Any]]) -> "go.Figure":
     )
     if not training[0] and not validation[0]:
         figure.add_annotation(
-            text="The curve begins with the first step.", showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
-        )
+            text="The curve begins with the first step." if trained_here else "It was not trained here.",
+            showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper",
+        )  # fmt: skip
     return figure
 
 
@@ -77,7 +78,9 @@ def status_html(name: str, status: "Status", metrics: Sequence[dict[str, Any]]) 
         for key in ("val_loss", "loss", "tokens_per_second", "seconds", "step")
     )
     step = status.step or max(steps, default=0)
-    rows = [("step", f"{step:,}" + (f" of {status.steps:,}" if status.steps else ""))]
+    rows = []
+    if step or status.steps:  # an imported one has none
+        rows.append(("step", f"{step:,}" + (f" of {status.steps:,}" if status.steps else "")))
     if trained:
         rows.append(("training loss", f"{trained[-1]:.3f}"))
     if losses:
@@ -108,11 +111,12 @@ def status_html(name: str, status: "Status", metrics: Sequence[dict[str, Any]]) 
     )
 
 
-def samples_html(samples: Sequence[dict[str, Any]]) -> str:
+def samples_html(samples: Sequence[dict[str, Any]], trained_here: bool = True) -> str:
     """What the model made of the same few texts at each time it was asked, the newest first."""
     shown = [line for line in samples if isinstance(line.get("samples"), list)][::-1]
     if not shown:
-        return '<p class="training-empty">Samples appear here while it learns.</p>'
+        said = "Samples appear here while it learns." if trained_here else "Samples are written by a training run."
+        return f'<p class="training-empty">{said}</p>'
     if len(shown) > SHOWN_STEPS:  # the newest and the first, and some between
         picks = sorted({round(i * (len(shown) - 1) / (SHOWN_STEPS - 1)) for i in range(SHOWN_STEPS)})
         shown = [shown[i] for i in picks]

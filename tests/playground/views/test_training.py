@@ -37,6 +37,13 @@ def test_no_curve_yet_is_said():
     assert "first step" in curves("new", []).layout.annotations[0].text
 
 
+def test_an_imported_run_is_not_said_to_begin():
+    assert "not trained here" in curves("mine", [], False).layout.annotations[0].text
+    assert "appear here" not in samples_html([], False)
+    html = status_html("mine", Status(state="done", message="imported from hf:org/name"), [])
+    assert ">step<" not in html and "imported from hf:org/name" in html
+
+
 def test_the_state_in_figures():
     status = Status(state="running", step=20, steps=100, tokens_per_second=1234.5, eta=125.0, message="validating")
     shown = re.sub(r"<[^>]*>", " ", status_html("<t1>", status, METRICS))
