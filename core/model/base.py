@@ -186,8 +186,9 @@ class LanguageModel(nn.Module):
         for module in self.modules():
             if isinstance(module, Linear):
                 module.pack()
-        if self.output is None:  # the embeddings are the matrix that makes the logits
-            self.packed_output = Packed.of(self.token_embedding.weight)
+        weight = self.token_embedding.weight
+        if self.output is None and not (self.packed_output and self.packed_output.is_current(weight)):
+            self.packed_output = Packed.of(weight)  # the embeddings are the matrix that makes the logits
         return self
 
     def unpack(self) -> "LanguageModel":

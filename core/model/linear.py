@@ -109,7 +109,8 @@ class Linear(nn.Linear):
 
     def pack(self) -> None:
         """Keep a second copy of the weight in oneDNN's order; it is left unused once the weight has changed."""
-        self.packed = Packed.of(self.weight)
+        if self.packed is None or not self.packed.is_current(self.weight):
+            self.packed = Packed.of(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias, self.packed)

@@ -1,4 +1,4 @@
-"""Weights in 8 bits: a quarter of the memory, and of the time where a step's time is the reading of the weights.
+"""Matrices in 8 bits: a quarter of their memory, and of the time where a step's time is the reading of the weights.
 
 Each row of a matrix (one output) has a scale of its own, so that its largest weight becomes 127. The inputs of a
 product are rounded to 8 bits as they come, with one scale for all of them ("dynamic quantisation"; the kernel is

@@ -75,7 +75,9 @@ def gpt2() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for beams in (1, 5):
             for precision, mine in (("float32", model), ("int8", eight_bits)):
-                other = to_ctranslate2(mine if precision == "float32" else model, Path(folder), precision, threads=2)
+                other = to_ctranslate2(
+                    mine if precision == "float32" else model, Path(folder), precision, torch.get_num_threads()
+                )
 
                 def ctranslate2(other=other, beams=beams):  # type: ignore[no-untyped-def]
                     other.generate_batch(
@@ -122,7 +124,7 @@ def translation() -> list[Row]:
     token = (config.n_layers * (6 * d * d + 2 * d * ff) + config.vocab_size * d) * 2
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        other = to_ctranslate2(model, Path(folder), threads=2)
+        other = to_ctranslate2(model, Path(folder), threads=torch.get_num_threads())
         for beams in (1, 5):
 
             def mine(beams=beams):  # type: ignore[no-untyped-def]

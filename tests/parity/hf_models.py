@@ -5,6 +5,9 @@ import json
 import pytest
 import torch
 
+from core.errors import RunError
+from core.run import load
+
 transformers = pytest.importorskip("transformers")
 CLASSES = {
     "gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM", "marian": "MarianMTModel",
@@ -89,3 +92,12 @@ def assert_same(ours, theirs, double=False):
 def edit_config(directory, **change):
     path = directory / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
+def assert_refused(config, change, sentence, directory):
+    """A checkpoint whose config.json is changed is refused in one sentence, which names what does not fit."""
+    make(config).save_pretrained(directory)
+    edit_config(directory, **change)
+    with pytest.raises(RunError, match=sentence) as caught:
+        load(str(directory)).model  # noqa: B018
+    assert "\n" not in str(caught.value)

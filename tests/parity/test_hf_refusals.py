@@ -5,7 +5,7 @@ import struct
 
 import pytest
 import torch
-from hf_models import LLAMA3, edit_config, gpt2, llama, make, marian
+from hf_models import LLAMA3, assert_refused, edit_config, gpt2, llama, make, marian
 from safetensors.torch import load_file, save_file
 
 from core.errors import RunError
@@ -44,11 +44,7 @@ from core.run import load
     ],
 )
 def test_what_does_not_fit_is_named(base, change, sentence, tmp_path):
-    make(base()).save_pretrained(tmp_path)
-    edit_config(tmp_path, **change)
-    with pytest.raises(RunError, match=sentence) as caught:
-        load(str(tmp_path)).model  # noqa: B018
-    assert "\n" not in str(caught.value)
+    assert_refused(base(), change, sentence, tmp_path)
 
 
 def test_broken_files_are_named(tmp_path):
