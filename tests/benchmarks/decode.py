@@ -75,9 +75,7 @@ def gpt2() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for beams in (1, 5):
             for precision, mine in (("float32", model), ("int8", eight_bits)):
-                other = to_ctranslate2(
-                    mine if precision == "float32" else model, Path(folder), precision, torch.get_num_threads()
-                )
+                other = to_ctranslate2(model, Path(folder), precision, torch.get_num_threads())
 
                 def ctranslate2(other=other, beams=beams):  # type: ignore[no-untyped-def]
                     other.generate_batch(
