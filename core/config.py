@@ -186,9 +186,10 @@ class OptimConfig:
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the layers' matrices, AdamW for the rest
     muon_learning_rate: float = 0.02  # of the matrices that muon updates; follows the same schedule
     learning_rate: float = 1e-3  # at the end of the warm-up
-    schedule: Literal["cosine", "inverse_sqrt", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "wsd", "inverse_sqrt", "linear", "constant"] = "cosine"
     warmup_steps: int = 100
-    min_lr_ratio: float = 0.1  # cosine and linear end at this share of learning_rate
+    min_lr_ratio: float = 0.1  # cosine, wsd and linear end at this share of learning_rate
+    decay_fraction: float = 0.2  # wsd (warm-up, stable, decay): the share of all steps over which it falls
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-8
     weight_decay: float = 0.1  # on matrices only, not on biases, norms and embeddings of positions
@@ -199,13 +200,16 @@ class OptimConfig:
             raise ConfigError(f"optim.learning_rate must be positive, not {self.learning_rate}.")
         if self.warmup_steps < 0:
             raise ConfigError(f"optim.warmup_steps must not be negative, but is {self.warmup_steps}.")
+        if not 0 < self.decay_fraction <= 1:
+            raise ConfigError(f"optim.decay_fraction must lie in (0, 1], not {self.decay_fraction}.")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How long, how much at a time, and what is written on the way."""
 
-    max_steps: int = 1_000
+    max_steps: int = 1_000  # the learning rate's schedule ends there
+    stop_at: int = 0  # stop at this step, to go on later as if nothing had been; 0: at max_steps
     batch_tokens: int = 4_096  # target tokens of one optimiser step, padding included
     accumulate: int = 1  # micro-batches of one step (each of batch_tokens / accumulate), weighted by their tokens
     label_smoothing: float = 0.0
@@ -216,11 +220,17 @@ class TrainConfig:
     sample_prompts: tuple[str, ...] = ()  # language models: what samples begin with
     log_every: int = 10  # steps
     patience: int = 0  # validations without a better loss before stopping early; 0: never
+    score_examples: int = 0  # translation: BLEU and chrF of so many validation pairs (greedy) at each validation
     ema_decay: float = 0.0  # > 0: validate and keep an exponential moving average of the weights
+    average_last: int = 0  # > 1: validate and keep the mean of the weights at the last so many validations
     snapshots: int = 0  # small copies of the weights, spread over the run
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     compile: bool = False
-    threads: int = 0  # CPU threads; 0: all cores
+    gradient_checkpointing: bool = False  # compute a layer's activations again in the backward pass: less memory
+    threads: int = 0  # CPU threads of each process; 0: all cores
+    devices: int = 1  # processes of one machine, each with a GPU if there are any; 0: all GPUs
+    num_nodes: int = 1  # machines
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"  # of several devices; auto: ddp
     wandb: Literal["auto", "online", "offline", "disabled"] = "disabled"
     wandb_project: str = "llm-from-scratch"
 

@@ -191,7 +191,7 @@ def create_run(config: RunConfig, name: str, runs_dir: Path | None = None) -> Pa
 class Status:
     """status.json: what a run is doing, for anyone who looks."""
 
-    state: str = "queued"  # queued, running, stopping, done, failed, cancelled
+    state: str = "queued"  # queued, running, paused, stopping, done, failed, cancelled
     step: int = 0
     steps: int = 0
     tokens_per_second: float = 0.0
@@ -203,13 +203,18 @@ class Status:
     started: float = 0.0
     message: str = ""  # what it is doing, in words
     error: str = ""
+    peak_share: float | None = None  # of the machine's matrix products per second, as measured when training began
+    memory_bytes: int | None = None  # that the training process holds (on a GPU: the most it held there)
+    price_per_hour: float = 0.0  # US dollars, of a machine that is rented; 0: this one
+    seconds: float = 0.0  # of training so far, over all sessions
+    wandb_url: str = ""
 
     def write(self, directory: Path) -> None:
         write_json(directory / "status.json", {**self.__dict__, "heartbeat": time.time()})
 
     @property
     def is_active(self) -> bool:
-        return self.state in ("queued", "running", "stopping")
+        return self.state in ("queued", "running", "paused", "stopping")
 
 
 def read_status(directory: Path) -> Status:
