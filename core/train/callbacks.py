@@ -15,6 +15,7 @@ from core.files import append_jsonl, write_atomic
 from core.run import Run, Status, save_model
 from core.train.data_module import Prepared
 from core.train.module import TrainingModule, validation_loss
+from core.train.wandb_log import WandbLog
 
 
 class AveragedWeights(L.Callback):
@@ -54,8 +55,9 @@ class AveragedWeights(L.Callback):
 class Recorder(L.Callback):
     """Writes the run directory while the model trains. It is the only one that does."""
 
-    def __init__(self, run: Run, prepared: Prepared, averaged: AveragedWeights, say, wandb_run=None) -> None:  # type: ignore[no-untyped-def]
-        self.run, self.prepared, self.averaged, self.say, self.wandb_run = run, prepared, averaged, say, wandb_run
+    def __init__(self, run: Run, prepared: Prepared, averaged: AveragedWeights, say) -> None:  # type: ignore[no-untyped-def]
+        self.run, self.prepared, self.averaged, self.say = run, prepared, averaged, say
+        self.wandb_log: WandbLog | None = None
         self.directory: Path = run.directory
         self.config = run.config
         self.best = float("inf")
@@ -136,9 +138,6 @@ class Recorder(L.Callback):
 
     def record(self, values: dict[str, Any]) -> None:
         append_jsonl(self.directory / "metrics.jsonl", {**values, "time": round(time.time(), 3)})
-        if self.wandb_run is not None:
-            step = values["step"]
-            self.wandb_run.log({k: v for k, v in values.items() if k not in ("step", "time")}, step=step)
 
     def status(self, module: TrainingModule, message: str) -> None:
         left = self.config.train.max_steps - module.step
@@ -152,6 +151,7 @@ class Recorder(L.Callback):
             pid=os.getpid(),
             started=self.started,
             message=message,
+            wandb_url=self.wandb_log.url if self.wandb_log else "",
         ).write(self.directory)
 
     # -- validation, samples, files ----------------------------------------------------------------------------------

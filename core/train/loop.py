@@ -17,7 +17,6 @@ import lightning as L
 import numpy as np
 import torch
 
-from core.config import RunConfig
 from core.errors import RunError, UserError
 from core.files import out_of_space, read_jsonl, write_json, write_text
 from core.model import build_model
@@ -25,6 +24,7 @@ from core.run import Run, Status, read_config, read_status
 from core.train.callbacks import AveragedWeights, Recorder, read_checkpoint
 from core.train.data_module import Prepared, TrainingData
 from core.train.module import TrainingModule
+from core.train.wandb_log import start as start_wandb
 
 
 def train(directory: Path, resume: bool = False, echo: Callable[[str], None] | None = None) -> Status:
@@ -103,16 +103,21 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
     run = Run(directory.name, config, prepared.tokenizer, directory)
     module = TrainingModule(model, config)
     averaged = AveragedWeights(config.train.ema_decay)
-    recorder = Recorder(run, prepared, averaged, say, _wandb(config, directory, say))
+    recorder = Recorder(run, prepared, averaged, say)
     recorder.started = started
     if checkpoint is not None:
         recorder.restore(module, checkpoint)
         _forget_after(directory, module.step)
         say(f"going on from step {module.step:,}")
     if module.step < config.train.max_steps:
-        _fit(module, TrainingData(prepared, config.train.accumulate, module.place), recorder, checkpoint)
-    if recorder.wandb_run is not None:
-        recorder.wandb_run.finish()
+        recorder.wandb_log = start_wandb(config, directory, say)
+        completed = False
+        try:
+            _fit(module, TrainingData(prepared, config.train.accumulate, module.place), recorder, checkpoint)
+            completed = True
+        finally:
+            if recorder.wandb_log is not None:
+                recorder.wandb_log.finish(completed)
     done = recorder.stopped_by != "stopped"
     status = Status(
         state="done" if done else "cancelled",
@@ -121,6 +126,7 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
         tokens_per_second=round(recorder.rate, 1),
         pid=os.getpid(),
         started=started,
+        wandb_url=recorder.wandb_log.url if recorder.wandb_log else "",
         message={"": "finished", "early": "stopped early", "stopped": "stopped; best and last are kept"}[
             recorder.stopped_by
         ],
@@ -223,30 +229,6 @@ def _forget_after(directory: Path, step: int) -> None:
     for name in ("metrics.jsonl", "samples.jsonl"):
         kept = [line for line in read_jsonl(directory / name) if line.get("step", 0) <= step]
         write_text(directory / name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
-
-
-def _wandb(config: RunConfig, directory: Path, say: Callable[[str], None]) -> Any:
-    """A wandb run, or None. Neither a missing key nor a network that is down stops training."""
-    mode: str = config.train.wandb
-    if mode == "auto":
-        mode = "online" if os.environ.get("WANDB_API_KEY") else "disabled"
-    if mode == "disabled":
-        return None
-    if mode == "online" and not os.environ.get("WANDB_API_KEY"):
-        say("wandb: no WANDB_API_KEY, so the run is logged offline; `wandb sync` sends it later")
-        mode = "offline"
-    import wandb
-
-    try:
-        run = wandb.init(
-            project=config.train.wandb_project, name=directory.name, dir=str(directory), mode=mode,  # type: ignore[arg-type]
-            config=config.to_dict(), settings=wandb.Settings(silent=True, init_timeout=20),
-        )  # fmt: skip
-        say(f"wandb: {run.url}" if mode == "online" else f"wandb: offline; `wandb sync {run.dir}` sends it later")
-        return run
-    except Exception as error:
-        say(f"wandb: not logged ({type(error).__name__}: {str(error)[:200]}); training goes on without it")
-        return None
 
 
 if __name__ == "__main__":  # python -m core.train.loop DIRECTORY [--resume]: how the app starts a run
