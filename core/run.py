@@ -221,12 +221,20 @@ def read_status(directory: Path) -> Status:
     """The run's status; one whose process is gone is shown as failed, whatever its file says."""
     try:
         values = read_json(directory / "status.json")
-        status = Status(**{k: v for k, v in values.items() if k in Status.__dataclass_fields__})
+        status = Status(**{k: v for k, v in values.items() if _fits(k, v)})
     except (RunError, AttributeError):
         return Status(state="done" if has_weights(directory) else "failed")
     if status.is_active and not _alive(status):
         status = replace(status, state="failed", error=status.error or "The training process is gone.")
     return status
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a value of status.json is of the field's kind: the file may have been written by anything."""
+    if key not in Status.__dataclass_fields__:
+        return False
+    kind: Any = Status.__dataclass_fields__[key].type
+    return isinstance(value, kind) or (isinstance(value, int) and isinstance(float(value), kind))
 
 
 def _alive(status: Status) -> bool:
@@ -235,16 +243,19 @@ def _alive(status: Status) -> bool:
         return recent
     try:
         os.kill(status.pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
-    # A finished child that nobody has waited for still has a pid.
     try:
-        state = Path(f"/proc/{status.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        fields = Path(f"/proc/{status.pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return True
-    return state != "Z"
+    if fields[0] == "Z":  # a finished child that nobody has waited for still has a pid
+        return False
+    # The system uses numbers again: a process that began after the last sign of life is another one.
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.time() - age < status.heartbeat + 2
 
 
 @dataclass(frozen=True)

@@ -179,3 +179,22 @@ def test_lines_that_are_not_whole_are_left_out(tmp_path):
     with open(path, "ab") as file:
         file.write(b'not json\n[1]\n{"step": 3')
     assert read_jsonl(path) == [{"step": 1}, {"step": 2, "text": "é\n"}]
+
+
+def test_a_process_number_that_is_another_programs_now_does_not_look_alive(runs_dir):
+    directory = runs_dir / "tiny"
+    Status(state="running", pid=os.getpid()).write(directory)
+    assert read_status(directory).state == "running"
+    values = read_json(directory / "status.json")
+    write_json(directory / "status.json", values | {"heartbeat": values["heartbeat"] - 365 * 86_400})
+    status = read_status(directory)  # this process began long after the run's last sign of life
+    assert (status.state, status.error) == ("failed", "The training process is gone.")
+
+
+@pytest.mark.parametrize(
+    "odd", [{"heartbeat": "now"}, {"pid": 2**70}, {"pid": "1"}, {"step": None}, {"eta": "soon"}, {"state": 3}]
+)
+def test_values_of_the_wrong_kind_in_a_status_file_are_left_out(runs_dir, odd):
+    write_json(runs_dir / "tiny" / "status.json", {"state": "running", "steps": 9} | odd)
+    status = read_status(runs_dir / "tiny")
+    assert status.steps == 9 and isinstance(status.step, int)
