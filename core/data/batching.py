@@ -80,6 +80,10 @@ class PairBatches:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         return batches
 
+    def target_tokens(self, indices: np.ndarray) -> int:
+        """Of the batch of these pairs, without making it."""
+        return int(self.lengths[indices, 1].sum())
+
     def batch(self, indices: np.ndarray) -> Batch:
         src = [[*self.pairs[i][0], self.eos_id] for i in indices]
         tgt = [list(self.pairs[i][1]) for i in indices]
@@ -124,6 +128,10 @@ class BlockBatches:
             starts = np.arange(0, len(self.ids), self.block)  # the last block may be short
         return [starts[i : i + self.rows] for i in range(0, len(starts), self.rows)]
 
+    def target_tokens(self, starts: np.ndarray) -> int:
+        """Of the batch of these blocks, without making it."""
+        return int(np.minimum(self.block, len(self.ids) - starts).sum())
+
     def batch(self, starts: np.ndarray) -> Batch:
         rows = [self.ids[s : s + self.block] for s in starts]
         longest = max(len(row) for row in rows)
@@ -140,25 +148,42 @@ class BlockBatches:
 
 
 class StepStream:
-    """Endless optimiser steps, each a list of micro-batches; knows its place and can begin at any."""
+    """Endless optimiser steps, each a list of micro-batches; knows its place and can begin at any.
 
-    def __init__(self, source: PairBatches | BlockBatches, accumulate: int, epoch: int = 0, index: int = 0) -> None:
+    Several processes train together when each has the same stream but its own rank: all walk through the same steps,
+    and of every micro-batch a rank takes each world-th row. A rank for which no rows are left gets an empty list.
+    """
+
+    def __init__(
+        self,
+        source: PairBatches | BlockBatches,
+        accumulate: int,
+        place: tuple[int, ...] = (0, 0),
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         self.source, self.accumulate = source, accumulate
-        self.epoch, self.index = epoch, index  # the next batch to be given out
+        self.place = place  # of the next batch to be given out: (epoch, index)
+        self.rank, self.world = rank, world
 
-    def __iter__(self) -> Iterator[tuple[list[Batch], tuple[int, int]]]:
-        """Yields the micro-batches of a step with the place after it. The place travels with the step because a
-        loader may have fetched further ahead than training has come."""
-        epoch, index = self.epoch, self.index
+    def __iter__(self) -> Iterator[tuple[list[Batch], int, tuple[int, ...]]]:
+        """Yields the rank's micro-batches of a step, the target tokens of the whole step (of all ranks), and the place
+        after it. The place travels with the step because a loader may have fetched further ahead than training has
+        come."""
+        epoch, index = self.place
         order = self.source.batches(epoch)
         if not order:
             raise ValueError("There is no batch to train on.")
         while True:
             step: list[Batch] = []
-            while len(step) < self.accumulate:
+            tokens = 0
+            for _ in range(self.accumulate):
                 if index >= len(order):
                     epoch, index = epoch + 1, 0
                     order = self.source.batches(epoch)
-                step.append(self.source.batch(order[index]))
+                tokens += self.source.target_tokens(order[index])
+                mine = order[index][self.rank :: self.world]
+                if len(mine):
+                    step.append(self.source.batch(mine))
                 index += 1
-            yield step, (epoch, index)
+            yield step, tokens, (epoch, index)

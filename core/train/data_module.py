@@ -90,11 +90,13 @@ class _Steps(IterableDataset):
 
 
 class TrainingData(L.LightningDataModule):
-    """Optimiser steps from a place in the data on."""
+    """Optimiser steps from a place in the data on: the share of one process (rank) of several (world)."""
 
-    def __init__(self, prepared: Prepared, accumulate: int, place: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self, prepared: Prepared, accumulate: int, place: tuple[int, ...] = (0, 0), rank: int = 0, world: int = 1
+    ) -> None:
         super().__init__()
-        self.stream = StepStream(prepared.train, accumulate, *place)
+        self.stream = StepStream(prepared.train, accumulate, place, rank, world)
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(_Steps(self.stream), batch_size=None, num_workers=0)

@@ -50,7 +50,7 @@ class TrainingModule(L.LightningModule):
         self.model = model
         self.run_config = config
         self.step = 0  # optimiser steps done
-        self.place = (0, 0)  # (epoch, index) of the next batch
+        self.place: tuple[int, ...] = (0, 0)  # of the next batch: see core.data.batching
         self.tokens = 0  # target tokens seen
         self.last: dict[str, float] = {}  # loss, gradient norm and learning rate of the last step
         self._compiled = torch.compile(loss_sum, dynamic=True) if config.train.compile else loss_sum
@@ -59,12 +59,12 @@ class TrainingModule(L.LightningModule):
         return make_optimizers(self.model, self.run_config.optim)
 
     def transfer_batch_to_device(self, batch, device, dataloader_idx):  # type: ignore[no-untyped-def]
-        batches, place = batch
-        return [b.to(device) for b in batches], place
+        batches, tokens, place = batch
+        return [b.to(device) for b in batches], tokens, place
 
-    def training_step(self, step_batch: tuple[list[Batch], tuple[int, int]], index: int) -> None:
+    def training_step(self, step_batch: tuple[list[Batch], int, tuple[int, ...]], index: int) -> None:
         config = self.run_config
-        batches, place = step_batch
+        batches, tokens, place = step_batch  # tokens: of the whole step, on all processes
         optimizers = self.optimizers()
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
         factor = learning_rate_factor(self.step, config.train.max_steps, config.optim)
@@ -72,7 +72,6 @@ class TrainingModule(L.LightningModule):
             optimizer.zero_grad()
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
-        tokens = sum(batch.num_target_tokens for batch in batches)
         total = torch.zeros((), device=self.device)
         for batch in batches:
             loss = self._compiled(self.model, batch, config.train.label_smoothing) / tokens

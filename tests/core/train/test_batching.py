@@ -80,10 +80,30 @@ def test_epochs_cut_at_different_places():
 def test_a_stream_continues_at_any_place(accumulate):
     source = PairBatches(some_pairs(200), 256, 64)
     steps = list(itertools.islice(StepStream(source, accumulate), 40))
-    assert steps[-1][1][0] >= 1  # went into another epoch
+    assert steps[-1][2][0] >= 1  # went into another epoch
     for at in (0, 1, 17, 30):
-        place = steps[at][1]
-        rest = itertools.islice(StepStream(source, accumulate, *place), 5)
-        for (mine, after), (theirs, expected) in zip(rest, steps[at + 1 :]):
-            assert after == expected
+        place = steps[at][2]
+        rest = itertools.islice(StepStream(source, accumulate, place), 5)
+        for (mine, count, after), (theirs, tokens, expected) in zip(rest, steps[at + 1 :]):
+            assert after == expected and count == tokens
             assert all(torch.equal(a.input_ids, b.input_ids) for a, b in zip(mine, theirs, strict=True))
+
+
+@pytest.mark.parametrize("world", [2, 3, 40])
+@pytest.mark.parametrize("kind", ["pairs", "blocks"])
+def test_ranks_share_the_same_steps(kind, world):
+    """Together the ranks see every target of a step of one process once, and agree on its tokens and place."""
+    ids = np.random.default_rng(0).integers(3, 90, 3_000).astype(np.int32)
+    source = PairBatches(some_pairs(200), 256, 64) if kind == "pairs" else BlockBatches(ids, 256, 32)
+    whole = itertools.islice(StepStream(source, 2), 20)
+    parts = [StepStream(source, 2, rank=rank, world=world) for rank in range(world)]
+    for (batches, tokens, place), *shares in zip(whole, *parts):
+        assert tokens == sum(batch.num_target_tokens for batch in batches)
+        assert all((count, after) == (tokens, place) for _, count, after in shares)
+        kept = lambda steps: sorted(  # noqa: E731
+            row[row != IGNORE].tolist() for batches in steps for batch in batches for row in batch.targets
+        )
+        assert kept([batches]) == kept([mine for mine, _, _ in shares])
+        assert sum(b.num_target_tokens for mine, _, _ in shares for b in mine) == tokens
+        if world == 40:
+            assert any(not mine for mine, _, _ in shares)
