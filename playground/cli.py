@@ -8,6 +8,7 @@ Every command takes --json: then stdout is one JSON document and all else goes t
     train       {"run", "directory", "state", "step", "steps", "best_val_loss", "message"}
     runs        {"runs": [{"run", "bundled", "family", "preset", "state", "step", "steps", "has_model", "error"}]}
     runs NAME   {"run", "directory", "status", "scores", "config", "metrics", "samples"}
+    runs NAME --metrics FILE.csv --tensorboard DIR          {"run", "files"}
     stop        {"run", "message"}
     eval        {"run", "data", "kind", "bleu", "bleu_signature", "chrf", "loss_per_token", ...}, of a language model
                 {"run", "data", "kind", "loss_per_token", "perplexity", "bits_per_byte", "tokens", "bytes"}
@@ -118,6 +119,8 @@ def parser() -> argparse.ArgumentParser:
 
     command = add("runs", "List runs, or show one.")
     command.add_argument("name", nargs="?", metavar="NAME", help="show this run's state, losses and samples")
+    command.add_argument("--metrics", metavar="FILE.csv", help="write NAME's figures there as a table, a row a step")
+    command.add_argument("--tensorboard", metavar="DIR", help="write them to DIR/NAME for `tensorboard --logdir DIR`")
 
     command = add("stop", "Ask a run to stop after its step; asked again, end it by force.")
     command.add_argument("name", metavar="NAME")

@@ -3,13 +3,16 @@
 from argparse import Namespace
 from dataclasses import asdict
 
+from core.errors import ConfigError
 from core.files import read_json
-from core.run import find_run
+from core.run import find_run, read_metrics
 from playground.commands.output import show
 from playground.jobs import LocalBackend
 
 
 def runs(args: Namespace) -> None:
+    if args.metrics or args.tensorboard:
+        return _export_metrics(args)
     backend = LocalBackend(args.runs_dir)
     if args.name:
         return _show_run(args, backend)
@@ -55,6 +58,20 @@ def _show_run(args: Namespace, backend: LocalBackend) -> None:
     for sample in (progress.samples[-1]["samples"] if progress.samples else [])[:4]:
         lines.append(f"  {sample['prompt']!r} -> {sample['output'][:200]!r}")
     show(args, result, lines)
+
+
+def _export_metrics(args: Namespace) -> None:
+    from core.metrics_export import write_csv, write_tensorboard
+
+    if not args.name:
+        raise ConfigError("--metrics and --tensorboard need the NAME of the run whose figures are to be written.")
+    directory = find_run(args.name, args.runs_dir)
+    metrics, files = read_metrics(directory), []
+    if args.metrics:
+        files.append(write_csv(metrics, args.metrics))
+    if args.tensorboard:
+        files.append(write_tensorboard(directory.name, metrics, args.tensorboard))
+    show(args, {"run": directory.name, "files": [str(path) for path in files]}, (f"written: {path}" for path in files))
 
 
 def stop(args: Namespace) -> None:
