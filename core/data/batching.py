@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.data.ragged import Ragged, buckets
+
 IGNORE = -100  # targets with this value do not count in the loss: PyTorch's default
 
 
@@ -30,21 +32,12 @@ class Batch:
         return Batch(self.input_ids.to(device), self.targets.to(device), self.num_target_tokens, *moved)
 
 
-def pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    """Rows of different lengths -> (B, longest), filled up on the right."""
-    longest = max(len(row) for row in rows)
-    return torch.tensor([list(row) + [value] * (longest - len(row)) for row in rows], dtype=torch.long)
-
-
 class PairBatches:
-    """Sentence pairs, sorted into batches of similar length so that little of a batch is padding.
-
-    A batch has as many pairs as fit into batch_tokens, padding included, counted on its longer side.
-    """
+    """Sentence pairs, sorted into batches of similar length so that little of a batch is padding: see `buckets`."""
 
     def __init__(
         self,
-        pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+        pairs: Sequence[tuple[Sequence[int], Sequence[int]]] | tuple[Ragged, Ragged],
         batch_tokens: int,
         max_seq_len: int,
         seed: int = 0,
@@ -52,11 +45,23 @@ class PairBatches:
         eos_id: int = 2,
         pad_id: int = 0,
     ) -> None:
+        """pairs: of lists of ids, or the sources and the targets."""
         self.bos_id, self.eos_id, self.pad_id = bos_id, eos_id, pad_id
         self.batch_tokens, self.seed = batch_tokens, seed
-        self.pairs = [p for p in pairs if p[0] and p[1] and max(len(p[0]), len(p[1])) < max_seq_len]
-        self.dropped = len(pairs) - len(self.pairs)  # empty, or longer than the context with its end token
-        self.lengths = np.array([(len(s) + 1, len(t) + 1) for s, t in self.pairs], dtype=np.int64).reshape(-1, 2)
+        if isinstance(pairs, tuple) and len(pairs) == 2 and isinstance(pairs[0], Ragged):
+            self.src, self.tgt = pairs
+        else:
+            self.src, self.tgt = Ragged.of(src for src, _ in pairs), Ragged.of(tgt for _, tgt in pairs)
+        lengths = np.stack([self.src.lengths, self.tgt.lengths], axis=1)
+        fits = (lengths.min(axis=1, initial=max_seq_len) > 0) & (lengths.max(axis=1, initial=0) < max_seq_len)
+        self.kept = np.flatnonzero(fits)  # which pairs of those that were given
+        self.dropped = len(lengths) - len(self.kept)  # empty, or longer than the context with its end token
+        self.lengths = lengths[self.kept] + 1
+
+    @property
+    def pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The ids of the pairs that are not left out."""
+        return [(self.src[i], self.tgt[i]) for i in self.kept.tolist()]
 
     def __len__(self) -> int:
         """Batches of the first epoch; others differ by one or two."""
@@ -64,37 +69,23 @@ class PairBatches:
 
     def batches(self, epoch: int, shuffle: bool = True) -> list[np.ndarray]:
         """Indices of the pairs of each batch of an epoch."""
-        rng = np.random.default_rng((self.seed, epoch))
-        tie = rng.random(len(self.pairs)) if shuffle else np.arange(len(self.pairs))
-        order = np.lexsort((tie, self.lengths[:, 0], self.lengths[:, 1]))
-        longest = self.lengths.max(axis=1)
-        batches, start, widest = [], 0, 0
-        for end, index in enumerate(order):
-            widest = max(widest, int(longest[index]))
-            if widest * (end + 1 - start) > self.batch_tokens and end > start:
-                batches.append(order[start:end])
-                start, widest = end, int(longest[index])
-        if start < len(order):
-            batches.append(order[start:])
-        if shuffle:
-            batches = [batches[i] for i in rng.permutation(len(batches))]
-        return batches
+        rng = np.random.default_rng((self.seed, epoch)) if shuffle else None
+        return buckets(self.lengths, self.batch_tokens, rng)
 
     def target_tokens(self, indices: np.ndarray) -> int:
         """Of the batch of these pairs, without making it."""
         return int(self.lengths[indices, 1].sum())
 
     def batch(self, indices: np.ndarray) -> Batch:
-        src = [[*self.pairs[i][0], self.eos_id] for i in indices]
-        tgt = [list(self.pairs[i][1]) for i in indices]
-        src_ids = pad(src, self.pad_id)
-        lengths = torch.tensor([len(row) for row in src])
+        rows = self.kept[indices]
+        src_ids = torch.from_numpy(self.src.padded(rows, self.pad_id, last=self.eos_id))
+        src_lengths = torch.from_numpy(self.lengths[indices, 0])
         return Batch(
-            input_ids=pad([[self.bos_id, *row] for row in tgt], self.pad_id),
-            targets=pad([[*row, self.eos_id] for row in tgt], IGNORE),
-            num_target_tokens=sum(len(row) + 1 for row in tgt),
+            input_ids=torch.from_numpy(self.tgt.padded(rows, self.pad_id, first=self.bos_id)),
+            targets=torch.from_numpy(self.tgt.padded(rows, IGNORE, last=self.eos_id)),
+            num_target_tokens=self.target_tokens(indices),
             src_ids=src_ids,
-            src_mask=torch.arange(src_ids.shape[1]) < lengths[:, None],
+            src_mask=torch.arange(src_ids.shape[1]) < src_lengths[:, None],
         )
 
     def epoch(self, epoch: int, shuffle: bool = True) -> Iterator[Batch]:

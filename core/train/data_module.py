@@ -32,7 +32,7 @@ class Prepared:
         self.val = self._batches(self.corpus.val, config, micro_tokens)
         for name, source in (("training", self.train), ("validation", self.val)):
             if isinstance(source, PairBatches):
-                if not source.pairs:
+                if not len(source.kept):
                     raise DataError(
                         f"Every {name} pair is empty or longer than the model's context of {config.model.max_seq_len} "
                         "tokens: raise model.max_seq_len, or split the sentences."
