@@ -48,13 +48,19 @@ def write_csv(metrics: Sequence[dict[str, Any]], path: str | Path) -> Path:
     path = expanded(path)
     if path.suffix.lower() != ".csv":
         raise RunError(f"Metrics are written as CSV: let the file's name end in .csv, not {path.name[:80]!r}.")
-    columns, rows = _filled(metrics)
+    _filled(metrics)
+    write_text(path, csv_text(metrics))
+    return path
+
+
+def csv_text(metrics: Sequence[dict[str, Any]]) -> str:
+    """The table as CSV; of a run without metrics only the first column's name."""
+    columns, rows = table(metrics)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, restval="")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
-    return path
+    return text.getvalue()
 
 
 def write_tensorboard(name: str, metrics: Sequence[dict[str, Any]], directory: str | Path) -> Path:

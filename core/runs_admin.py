@@ -4,20 +4,18 @@ A run is always named, never given as a path, and a name cannot point elsewhere 
 runs directory is neither followed nor removed.
 """
 
-import csv
-import io
 import os
 import re
 import shutil
 import unicodedata
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from core.errors import RunError
-from core.files import check_name, read_json, write_atomic, write_text
+from core.files import check_name, expanded, read_json, write_atomic, write_text
 from core.hub import MODEL_FILES
+from core.metrics_export import csv_text
 from core.run import BUNDLED, default_runs_dir, find_run, has_model, read_metrics, read_status
 
 MAX_NOTE = 500  # characters
@@ -27,8 +25,6 @@ EXPORTED = (
     *("config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "samples.jsonl", "scores.json"),
     *("README.md", NOTE, "generation_config.json", *(name for name in MODEL_FILES if "*" not in name)),
 )
-COLUMNS = ("step", "epoch", "tokens", "seconds", "time", "loss", "val_loss", "val_bits_per_byte", "bleu", "chrf", "lr",
-           "grad_norm", "tokens_per_second", "peak_share", "memory_bytes", "val_tokens")  # fmt: skip
 
 
 def own_run(name: str, runs_dir: Path | None = None) -> Path:
@@ -127,7 +123,12 @@ def export_run(name: str, target: Path, runs_dir: Path | None = None) -> list[st
 
     Returns the names of the files inside. No path of this machine is in them. RunError if `target` exists.
     """
-    directory = _named(name, runs_dir)
+    target = expanded(target)
+    if target.suffix.lower() != ".zip":
+        raise RunError(f"A run is exported as a zip file: let the name end in .zip, not {target.name[:80]!r}.")
+    directory = find_run(check_name(name), runs_dir)
+    if directory.is_symlink():
+        raise RunError(f"The run {name} is a link to another folder: export it where it lies.")
     if not has_model(directory):
         raise RunError(f"The run {directory.name} has no weights yet; they are written at the first validation.")
     _new_file(target)
@@ -147,27 +148,12 @@ def export_run(name: str, target: Path, runs_dir: Path | None = None) -> list[st
                     packed = zipfile.ZIP_STORED if path.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
                     archive.write(path, f"{directory.name}/{path.name}", packed)
                     inside.append(path.name)
-            add("metrics.csv", metrics_csv(read_metrics(directory)))
+            add("metrics.csv", csv_text(read_metrics(directory)))
             if "README.md" not in inside:
                 add("README.md", card(directory))
 
     write_atomic(target, write)
     return inside
-
-
-def export_metrics(name: str, target: Path, runs_dir: Path | None = None) -> None:
-    """Write the figures of training as CSV."""
-    text = metrics_csv(read_metrics(_named(name, runs_dir)))
-    _new_file(target)
-    write_text(target, text)
-
-
-def _named(name: str, runs_dir: Path | None) -> Path:
-    """A run to read: an own or a bundled one."""
-    directory = find_run(check_name(name), runs_dir)
-    if directory.is_symlink():
-        raise RunError(f"The run {name} is a link to another folder: export it where it lies.")
-    return directory
 
 
 def _new_file(target: Path) -> None:
@@ -205,21 +191,6 @@ def without_folders(value: Any) -> Any:
             return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
         return re.sub(r"(?<![\w:/.])~?(?:/[^\s/'\"]+)+/(?=[^\s/'\"])", "", value)  # in the middle of a sentence
     return value
-
-
-def metrics_csv(metrics: Iterable[dict[str, Any]]) -> str:
-    """The lines of metrics.jsonl as CSV: one row a line, the columns that occur, the usual ones first."""
-    rows = list(metrics)
-    found = dict.fromkeys(key for row in rows for key in row)
-    columns = [key for key in COLUMNS if key in found] + [key for key in found if key not in COLUMNS]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    # A program that opens the file must not take a text for a formula.
-    writer.writerows(
-        {k: f"'{v}" if isinstance(v, str) and v[:1] in "=+-@\t" else v for k, v in r.items()} for r in rows
-    )
-    return text.getvalue()
 
 
 def card(directory: Path) -> str:

@@ -6,10 +6,13 @@ Every command takes --json: then stdout is one JSON document and all else goes t
     tokenize    {"tokenizer", "results": [{"text", "ids", "tokens", "byte_spans", "characters", "bytes"}]}
     prepare     {"data", "vocabulary", "train": {"examples", "tokens"}, "val": {...}, "dropped", "too_long"}
     train       {"run", "directory", "state", "step", "steps", "best_val_loss", "message"}
-    runs        {"runs": [{"run", "bundled", "family", "preset", "state", "step", "steps", "has_model", "error"}]}
-    runs NAME   {"run", "directory", "status", "scores", "config", "metrics", "samples"}
+    runs        {"runs": [{"run", "bundled", "family", "preset", "state", "step", "steps", "has_model", "error",
+                 "note"}]}
+    runs NAME   {"run", "directory", "status", "scores", "config", "metrics", "samples", "note"}
     runs NAME --metrics FILE.csv --tensorboard DIR          {"run", "files"}
-    stop        {"run", "message"}
+    runs NAME --rename NEW {"run", "renamed"}; --note TEXT {"run", "note"}; --delete {"run", "deleted"};
+                --export FILE.zip {"run", "file", "files"}
+    stop, pause {"run", "message"}
     eval        {"run", "data", "kind", "bleu", "bleu_signature", "chrf", "loss_per_token", ...}, of a language model
                 {"run", "data", "kind", "loss_per_token", "perplexity", "bits_per_byte", "tokens", "bytes"}
     translate   {"run", "decode", "results": [{"text", "translation", "score", "logprob", "tokens", "seconds",
@@ -36,7 +39,7 @@ PROGRAM = "llm-scratch"
 INTERRUPTED = 130
 MODULES = {
     "app": "serve", "tokenize": "text", "translate": "text", "generate": "text", "prepare": "training",
-    "train": "training", "runs": "runs", "stop": "runs", "eval": "evaluation", "import": "checkpoints",
+    "train": "training", "runs": "runs", "stop": "runs", "pause": "runs", "eval": "evaluation", "import": "checkpoints",
     "export": "checkpoints",
 }  # fmt: skip
 FUNCTIONS = {"import": "import_"}  # a word of Python's
@@ -117,10 +120,19 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--resume", action="store_true", help="go on with --run-name from its last checkpoint")
     _add_on(command)
 
-    command = add("runs", "List runs, or show one.")
+    command = add("runs", "List runs, show one, or keep them in order: rename, note, delete, export.")
     command.add_argument("name", nargs="?", metavar="NAME", help="show this run's state, losses and samples")
+    command.add_argument("--rename", metavar="NEW", help="give the run another name")
+    command.add_argument("--note", metavar="TEXT", help="keep a note with the run; an empty one removes it")
+    command.add_argument("--export", type=Path, metavar="FILE.zip", help="write the run there to use elsewhere")
+    command.add_argument("--delete", action="store_true", help="delete the run with all its files, for good")
+    command.add_argument("--yes", action="store_true", help="with --delete: do not ask")
     command.add_argument("--metrics", metavar="FILE.csv", help="write NAME's figures there as a table, a row a step")
     command.add_argument("--tensorboard", metavar="DIR", help="write them to DIR/NAME for `tensorboard --logdir DIR`")
+
+    command = add("pause", "Have a run wait after its step; its process stays. A run that ended: train --resume.")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--off", action="store_true", help="have a paused run go on")
 
     command = add("stop", "Ask a run to stop after its step; asked again, end it by force.")
     command.add_argument("name", metavar="NAME")

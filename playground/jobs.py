@@ -1,4 +1,4 @@
-"""Starting, following and stopping training runs on this machine.
+"""Starting, following, pausing and stopping training runs on this machine.
 
 A run trains in a process of its own and session of its own: it goes on when the app ends. Nothing is remembered here;
 what a run does is read from its directory, so that any number of pages and terminals can follow and stop it.
@@ -10,10 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
+
+import numpy as np
 
 import core
 from core.config import RunConfig
@@ -28,9 +31,11 @@ from core.run import (
     list_runs,
     read_config,
     read_metrics,
-    read_samples,
     read_status,
 )  # fmt: skip
+from core.runs_admin import own_run
+from playground.figures import Figures, read_figures, read_samples
+from playground.resuming import change_rest
 
 MAX_RUNNING = 2  # local runs at a time
 GRACE = 10.0  # seconds that a run has to stop by itself before it can be made to
@@ -44,11 +49,24 @@ class Progress:
     """All that there is to see of a run at one moment."""
 
     name: str
+    directory: Path
     status: Status
-    metrics: list[dict[str, Any]] = field(default_factory=list)
+    figures: Figures
     samples: list[dict[str, Any]] = field(default_factory=list)
     log: str = ""
     has_model: bool = False
+    snapshots: int = 0  # copies of the weights that were kept on the way
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, all of them."""
+        return read_metrics(self.directory)
+
+    @property
+    def reached(self) -> int:
+        """The last step that is known of."""
+        steps = self.figures["step"]
+        return max(self.status.step, int(np.nanmax(steps)) if len(steps) else 0)
 
 
 class LocalBackend:
@@ -77,11 +95,13 @@ class LocalBackend:
         directory = find_run(name, self.runs_dir)
         return Progress(
             directory.name,
+            directory,
             self._with_last_words(directory, read_status(directory)),
-            read_metrics(directory),
+            read_figures(directory),
             read_samples(directory),
             read_log(directory),
             has_model(directory),
+            sum(1 for _ in (directory / "snapshots").glob("step-*.safetensors")),
         )
 
     def running(self) -> list[RunInfo]:
@@ -109,14 +129,23 @@ class LocalBackend:
             self._start(directory)
         return directory
 
-    def resume(self, name: str) -> Path:
-        """Go on with a run that was stopped or has failed, from its last checkpoint."""
+    def resume(self, name: str, assignments: Sequence[str] = ()) -> Path:
+        """Go on with a run that was stopped, has failed or is done, from its last checkpoint.
+
+        assignments: `section.field=value` of how the rest is trained. RunError if there is nothing left to train.
+        """
         with _launching:
             self.check_room()
-            directory = find_run(name, self.runs_dir).resolve()
-            if read_status(directory).is_active:
+            directory = own_run(name, self.runs_dir).resolve()
+            status = read_status(directory)
+            if status.is_active:
                 raise RunError(f"The run {directory.name} is training already.")
-            read_config(directory)
+            config = read_config(directory).with_overrides(assignments)
+            if status.state == "done" and status.step >= config.train.max_steps:
+                raise RunError(
+                    f"{directory.name} has made its {status.step:,} steps; give it more steps to go on with."
+                )
+            change_rest(directory, assignments)
             self._start(directory, "--resume")
         return directory
 
@@ -132,6 +161,9 @@ class LocalBackend:
         root = str(Path(core.__file__).resolve().parent.parent)
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         polite = ["nice", "-n", "5"] if shutil.which("nice") else []  # the page stays quick beside it
+        before, steps = read_status(directory), read_config(directory).train.max_steps
+        for wish in ("stop", "pause"):  # of the time before
+            (directory / wish).unlink(missing_ok=True)
         with open(directory / "train.log", "ab") as log:
             process = subprocess.Popen(
                 [*polite, sys.executable, "-m", "core.train.loop", str(directory), *options],
@@ -141,28 +173,55 @@ class LocalBackend:
                 start_new_session=True,  # neither Ctrl-C nor the end of the app reaches it
                 env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
             )
-        steps = read_status(directory).steps
         # Until the process has imported its libraries it cannot say this itself.
-        Status(steps=steps, pid=process.pid, started=time.time(), message="starting").write(directory)
+        now = Status(step=before.step, steps=steps, seconds=before.seconds, pid=process.pid, started=time.time())
+        replace(now, message="starting").write(directory)
         Thread(target=process.wait, daemon=True).start()  # so that it does not stay behind as a zombie
 
-    # -- stopping --------------------------------------------------------------------------------------------------
+    # -- pausing and stopping --------------------------------------------------------------------------------------
+
+    def pause(self, name: str) -> str:
+        """Ask a run to wait after its step; its process stays. Returns what happened, in words."""
+        directory, status = self._active(name)
+        if status.state == "stopping":
+            raise RunError(f"The run {directory.name} is stopping; resume it once it has stopped.")
+        self._wish(directory, "pause")
+        return f"{directory.name} pauses after this step and keeps its place."
+
+    def unpause(self, name: str) -> str:
+        """Have a paused run go on. Returns what happened, in words."""
+        directory, _ = self._active(name)
+        if not (directory / "pause").exists():
+            raise RunError(f"The run {directory.name} is not paused.")
+        try:
+            (directory / "pause").unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"The run {directory.name} cannot be asked to go on: {error.strerror}.") from None
+        return f"{directory.name} goes on."
+
+    def _active(self, name: str) -> tuple[Path, Status]:
+        directory = find_run(name, self.runs_dir)
+        status = read_status(directory)
+        if not status.is_active:
+            raise RunError(f"The run {directory.name} is not training (it is {status.state}).")
+        return directory, status
+
+    @staticmethod
+    def _wish(directory: Path, what: str) -> None:
+        try:
+            (directory / what).touch()
+        except OSError as error:
+            raise RunError(f"The run {directory.name} cannot be asked to {what}: {error.strerror}.") from None
 
     def stop(self, name: str) -> str:
         """Ask a run to stop after its step (it validates and keeps best and last). Returns what happened, in words.
 
         Asked again after a grace period, a run that does not answer is ended by force; its last checkpoint stands.
         """
-        directory = find_run(name, self.runs_dir)
-        status = read_status(directory)
-        if not status.is_active:
-            raise RunError(f"The run {directory.name} is not training (it is {status.state}).")
+        directory, status = self._active(name)
         stop = directory / "stop"
         if not stop.exists():
-            try:
-                stop.touch()
-            except OSError as error:
-                raise RunError(f"The run {directory.name} cannot be asked to stop: {error.strerror}.") from None
+            self._wish(directory, "stop")
             return f"{directory.name} stops after this step; best and last weights are kept."
         waited = time.time() - stop.stat().st_mtime
         if waited < GRACE:
@@ -172,7 +231,8 @@ class LocalBackend:
         os.kill(status.pid, signal.SIGKILL)
         now = replace(status, state="cancelled", eta=None, message="ended by force; the last checkpoint stands")
         now.write(directory)
-        stop.unlink(missing_ok=True)
+        for wish in (stop, directory / "pause"):
+            wish.unlink(missing_ok=True)
         return f"{directory.name} did not answer and was ended by force; its last checkpoint stands."
 
 

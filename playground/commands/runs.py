@@ -1,11 +1,13 @@
-"""`runs` and `stop`: what there is, how it goes, and enough of it."""
+"""`runs`, `pause` and `stop`: what there is, how it goes, how it is kept in order, and enough of it."""
 
+import sys
 from argparse import Namespace
 from dataclasses import asdict
 
-from core.errors import ConfigError
+from core.errors import ConfigError, RunError
 from core.files import read_json
 from core.run import find_run, read_metrics
+from core.runs_admin import delete_run, export_run, read_note, rename_run, set_note
 from playground.commands.output import show
 from playground.jobs import LocalBackend
 
@@ -13,6 +15,13 @@ from playground.jobs import LocalBackend
 def runs(args: Namespace) -> None:
     if args.metrics or args.tensorboard:
         return _export_metrics(args)
+    wishes = [args.rename is not None, args.note is not None, args.delete, args.export is not None]
+    if any(wishes):
+        if not args.name:
+            raise ConfigError("--rename, --note, --delete and --export need the NAME of the run that is meant.")
+        if sum(wishes) > 1:
+            raise ConfigError("Ask for one at a time: --rename, --note, --delete or --export.")
+        return _change(args)
     backend = LocalBackend(args.runs_dir)
     if args.name:
         return _show_run(args, backend)
@@ -21,7 +30,7 @@ def runs(args: Namespace) -> None:
         {
             "run": info.name, "bundled": info.bundled, "family": info.family, "preset": info.preset,
             "state": info.status.state, "step": info.status.step, "steps": info.status.steps,
-            "has_model": info.has_model, "error": info.error or info.status.error,
+            "has_model": info.has_model, "error": info.error or info.status.error, "note": read_note(info.directory),
         }
         for info in found
     ]  # fmt: skip
@@ -29,9 +38,32 @@ def runs(args: Namespace) -> None:
         f"{info.name:<24} {'bundled' if info.bundled else info.status.state:<10} {info.family:<12} "
         + (f"step {info.status.step:,} of {info.status.steps:,}" if info.status.steps else info.status.message)
         + (f"  {info.error or info.status.error}" if info.error or info.status.error else "")
+        + (f"  ({note})" if (note := read_note(info.directory)) else "")
         for info in found
     ]
     show(args, {"runs": result}, lines or ["There are no runs yet: `llm-scratch train demo --run-name first`."])
+
+
+def _change(args: Namespace) -> None:
+    """Rename, note, delete or export a run."""
+    name: str = args.name
+    if args.rename is not None:
+        rename_run(name, args.rename, args.runs_dir)
+        return show(args, {"run": args.rename, "renamed": name}, [f"{name} is now {args.rename}"])
+    if args.note is not None:
+        note = set_note(name, args.note, args.runs_dir)
+        return show(args, {"run": name, "note": note}, [f"{name}: {note}" if note else f"{name} has no note now"])
+    if args.export is not None:
+        inside = export_run(name, args.export, args.runs_dir)
+        return show(args, {"run": name, "file": str(args.export), "files": inside}, [f"{name} is in {args.export}"])
+    if not args.yes:
+        if args.json or not sys.stdin.isatty():
+            raise RunError(f"Deleting {name} is for good: add --yes to delete it.")
+        print(f"Delete {name} with its weights and metrics, for good? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return show(args, {"run": name, "deleted": False}, [f"{name} is kept"])
+    delete_run(name, args.runs_dir)
+    show(args, {"run": name, "deleted": True}, [f"{name} is deleted"])
 
 
 def _show_run(args: Namespace, backend: LocalBackend) -> None:
@@ -41,6 +73,7 @@ def _show_run(args: Namespace, backend: LocalBackend) -> None:
     result = {
         "run": progress.name, "directory": str(directory.resolve()), "status": asdict(status), "scores": scores,
         "config": read_json(directory / "config.json"), "metrics": progress.metrics, "samples": progress.samples,
+        "note": read_note(directory),
     }  # fmt: skip
     lines = [
         f"{progress.name}: {status.state}, "
@@ -50,8 +83,10 @@ def _show_run(args: Namespace, backend: LocalBackend) -> None:
     ]
     if status.error:
         lines.append(status.error)
+    if result["note"]:
+        lines.append(f"note: {result['note']}")
     for key, name in (("loss", "training loss"), ("val_loss", "validation loss")):
-        values = [(line["step"], line[key]) for line in progress.metrics if key in line]
+        values = [(line["step"], line[key]) for line in result["metrics"] if key in line]
         if values:
             lines.append(f"{name}: {values[-1][1]:.4f} at step {values[-1][0]:,}")
     lines += [f"{name}: {value}" for name, value in scores.items() if not isinstance(value, dict)]
@@ -76,4 +111,10 @@ def _export_metrics(args: Namespace) -> None:
 
 def stop(args: Namespace) -> None:
     message = LocalBackend(args.runs_dir).stop(args.name)
+    show(args, {"run": args.name, "message": message}, [message])
+
+
+def pause(args: Namespace) -> None:
+    backend = LocalBackend(args.runs_dir)
+    message = (backend.unpause if args.off else backend.pause)(args.name)
     show(args, {"run": args.name, "message": message}, [message])

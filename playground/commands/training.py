@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import DataConfig, RunConfig
-from core.errors import ConfigError, RunError, UserError
+from core.errors import ConfigError, UserError
 from playground.commands.output import say, show
 
 
@@ -96,13 +96,14 @@ def train(args: Namespace) -> int:
         return 0
     from core.run import create_run, find_run, read_config, read_metrics
     from playground.jobs import unused_name
+    from playground.resuming import change_rest
 
     if args.resume:
         if not args.run_name:
             raise ConfigError("--resume needs --run-name, the run to go on with.")
         directory = find_run(args.run_name, args.runs_dir)
         read_config(directory)  # an imported checkpoint is refused before anything is written
-        _override_resumed(directory, args)
+        change_rest(directory, args.set)
     else:
         config = run_config(args)
         directory = create_run(config, args.run_name or unused_name(args.preset or "run", args.runs_dir), args.runs_dir)
@@ -127,19 +128,3 @@ def train(args: Namespace) -> int:
     told = f", best validation loss {best:.4f} per token" if best is not None else ""
     show(args, result, [f"{directory.name}: {status.message} after step {status.step:,}{told}"])
     return 0
-
-
-def _override_resumed(directory: Path, args: Namespace) -> None:
-    """How the rest is trained may be changed; what the checkpoint's weights stand for may not."""
-    if not args.set:
-        return
-    wrong = [a for a in args.set if not a.startswith(("train.", "optim.", "decode."))]
-    if wrong:
-        raise ConfigError(f"A resumed run keeps its model, tokenizer and data: {wrong[0]!r} cannot be changed.")
-    from core.files import write_json
-    from core.run import read_config, read_status
-
-    if read_status(directory).is_active:
-        raise RunError(f"The run {directory.name} is still training; stop it first.")
-    config = read_config(directory).with_overrides(args.set)
-    write_json(directory / "config.json", config.to_dict())
