@@ -29,6 +29,7 @@ class Corpus:
     src_language: str = ""
     tgt_language: str = ""
     dropped: dict[str, int] = field(default_factory=dict)  # why examples were left out, and how many
+    documents: int = 0  # how many the training and validation examples belong to; 0: not known
 
     def texts(self) -> list[str]:
         """Every text of the training split, sources and targets: what a tokenizer is trained on."""

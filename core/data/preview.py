@@ -66,7 +66,7 @@ class Preview:
     lengths: tuple[Lengths, ...]  # of the training data: source and target, or text, each in tokens and characters
     characters_per_token: tuple[tuple[str, float], ...]  # ("source", 4.1), ("target", 1.8) or ("text", 3.9)
     findings: tuple[Finding, ...]  # left out (empty, duplicates, ...) first; the most frequent first
-    documents: int  # how many documents the training examples belong to; 0: not known, or one each
+    documents: int  # that the training and validation examples are lines of; 0: not known
     vocabulary: int  # tokens of the tokenizer
     context: int  # model.max_seq_len
     tokens_per_step: int  # target tokens of one optimiser step, on average

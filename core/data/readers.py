@@ -200,13 +200,32 @@ def column_names(row: dict[str, Any]) -> list[str]:
 
 
 def document_values(rows: list[dict[str, Any]]) -> list[str]:
-    """The document that each row belongs to, by a column that says so; empty texts when there is none."""
+    """The document that each row belongs to, by a column that says so; "" where none is named.
+
+    A column with another value in every row names the row, one with a single value the data set: neither is a document.
+    A plain `id` must have one and a half rows a value at least, as repeated ids happen where data sets were joined.
+    """
     for column in _DOCUMENT_COLUMNS:
-        if rows and all(column in row for row in rows):
-            values = [str(row[column]) for row in rows]
-            if 1 < len(set(values)) < len(values):  # a different id for every row names the row, not a document
-                return values
+        if not any(column in row for row in rows):
+            continue
+        values = [_document_name(row.get(column)) for row in rows]
+        if None in values:
+            continue
+        known = [value for value in values if value]
+        different = len(set(known))
+        if 1 < different < len(known) / (1.5 if column == "id" else 1):
+            return values  # type: ignore[return-value]
     return [""] * len(rows)
+
+
+def _document_name(value: Any) -> str | None:
+    """A document's name as text: 7, 7.0 and "7" are the same one, as files of different kinds have it. "" for a value
+    that is missing, None for one that names nothing (a list, an object)."""
+    if value is None or isinstance(value, float) and value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip() if isinstance(value, (str, int, float)) else None
 
 
 _MISSING = object()

@@ -1,18 +1,18 @@
 """Where text comes from: built-in data, local files and the Hugging Face hub, cut into train and validation.
 
-The validation split is deterministic by seed and never shares a source sentence (or a document) with the training
-split. Whatever cannot be used is one `DataError` sentence; what is left out is counted in `Corpus.dropped`.
+How the validation part is cut is in splits.py. Whatever cannot be used is one `DataError` sentence; what is left out is
+counted in `Corpus.dropped`.
 """
 
-import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.data import readers
 from core.data.corpus import Corpus, Pair
+from core.data.splits import HELD_OUT, clean_pairs, key, sample, split_pairs, split_texts, without
 from core.data.text import english_forms, join_words
 from core.errors import DataError
 
@@ -128,65 +128,28 @@ def _tabbed_pairs(name: str) -> list[Pair]:
 def _from_pairs(pairs: list[Pair], val: list[Pair] | None, config: "DataConfig", seed: int) -> Corpus:
     """Clean, split and (for split words) give the pairs the forms that people type."""
     dropped: Counter[str] = Counter()
-    train = _clean(pairs, dropped)
+    train = clean_pairs(pairs, dropped)
     if not train:
         raise DataError("The data has no pair with text on both sides; check the files and the columns.")
     if config.max_examples:
-        train = _sample(train, config.max_examples, seed)
+        train = sample(train, config.max_examples, seed)
     if val is None:
-        train, held_out = _split(train, config.val_fraction, seed)
+        train, held_out = split_pairs(train, config.val_fraction, seed, dropped)
     else:
-        held_out = _clean(val, Counter())
+        held_out = clean_pairs(val, Counter())
         if not held_out:
             raise DataError("The validation data has no pair with text on both sides; check the files and the columns.")
-        known = {_key(pair.src) for pair in held_out}
-        kept = [pair for pair in train if _key(pair.src) not in known]
-        dropped["in the validation data too"] += len(train) - len(kept)
+        known = {key(pair.src) for pair in held_out}
+        kept = [pair for pair in train if key(pair.src) not in known]
+        dropped[HELD_OUT] += len(train) - len(kept)
         train = kept
         if not train:
             raise DataError("Every training pair is in the validation data too; name different files.")
     if config.pretokenized:
         train = _typed_forms(train, config, seed)
         held_out = [_typed(pair, config) for pair in held_out]
-    return Corpus("pairs", train, held_out, dropped={why: n for why, n in dropped.items() if n})
-
-
-def _clean(pairs: Iterable[Pair], dropped: Counter[str]) -> list[Pair]:
-    """Pairs with text on both sides, each once, without space around it."""
-    kept: dict[tuple[str, str], Pair] = {}
-    for pair in pairs:
-        stripped = pair._replace(src=pair.src.strip(), tgt=pair.tgt.strip())
-        if not stripped.src or not stripped.tgt:
-            dropped["empty on one side"] += 1
-        elif (stripped.src, stripped.tgt) in kept:
-            dropped["the same pair again"] += 1
-        else:
-            kept[stripped.src, stripped.tgt] = stripped
-    return list(kept.values())
-
-
-def _split(pairs: list[Pair], fraction: float, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """Hold out about `fraction` of the pairs, whole groups at a time: a document, or all pairs of one source."""
-    by_document = len({pair.document for pair in pairs}) > 1
-    groups: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        groups.setdefault(pair.document if by_document else _key(pair.src), []).append(pair)
-    if len(groups) < 2:
-        raise DataError("One pair (or document) is too little to cut a validation part from; name validation data.")
-    wanted, names = max(1, round(fraction * len(pairs))), _shuffled(list(groups), seed)
-    held: set[str] = set()
-    count = 0
-    for name in names[:-1]:  # at least one group stays for training
-        if count >= wanted:
-            break
-        held.add(name)
-        count += len(groups[name])
-    val = [pair for name in groups if name in held for pair in groups[name]]
-    sources = {_key(pair.src) for pair in val}  # "Yes." of another dialogue is not unseen either
-    train = [p for name in groups if name not in held for p in groups[name] if _key(p.src) not in sources]
-    if not train:
-        raise DataError("Too few different source sentences to cut a validation part from; name validation data.")
-    return train, val
+    documents = len({pair.document for pair in (*train, *held_out) if pair.document})
+    return Corpus("pairs", train, held_out, dropped={why: n for why, n in dropped.items() if n}, documents=documents)
 
 
 def _typed(pair: Pair, config: "DataConfig") -> Pair:
@@ -221,47 +184,45 @@ def _typed_forms(pairs: list[Pair], config: "DataConfig", seed: int) -> list[Pai
 
 def _text_corpus(config: "DataConfig", seed: int, say: Progress) -> Corpus:
     """Documents of a file or dataset; of one plain text, the last `val_fraction` of its characters is validation."""
-    train = _documents_of(config.name, config, config.split, say)
-    if config.max_examples and len(train) > config.max_examples:
-        train = _sample(train, config.max_examples, seed)
     dropped: Counter[str] = Counter()
+    texts, documents = _documents_of(config.name, config, config.split, say, dropped)
+    if config.max_examples and len(texts) > config.max_examples:
+        chosen = sample(list(range(len(texts))), config.max_examples, seed)
+        texts, documents = [texts[i] for i in chosen], [documents[i] for i in chosen]
     if config.val_data:
         hub_split = is_hub_name(config.name) and not _is_local(config.val_data)
         source, split = (config.name, config.val_data) if hub_split else (config.val_data, config.split)
-        val = _documents_of(source, config, split, say)
-        known = set(val)
-        kept = [text for text in train if text not in known]
-        dropped["in the validation data too"] += len(train) - len(kept)
-        if not kept:
+        val = _documents_of(source, config, split, say, Counter())[0]
+        train = without(texts, val, dropped)
+        if not train:
             raise DataError("Every training text is in the validation data too; name different files.")
-        train = kept
-    elif len(train) == 1:
-        text = train[0]
+    elif len(texts) == 1:
+        text = texts[0]
         cut = int(len(text) * (1 - config.val_fraction))  # as nanoGPT cuts it
         train, val = [text[:cut]], [text[cut:]]
         if not train[0].strip() or not val[0].strip():
             raise DataError("The text is too short to cut a validation part from; give more text or validation data.")
     else:
-        unique = list(dict.fromkeys(train))
-        dropped["the same document again"] += len(train) - len(unique)
-        if len(unique) < 2:
-            raise DataError("All documents are the same; there is nothing to validate on.")
-        wanted = min(max(1, round(config.val_fraction * len(unique))), len(unique) - 1)
-        held = set(_shuffled(list(range(len(unique))), seed)[:wanted])
-        train = [text for i, text in enumerate(unique) if i not in held]
-        val = [text for i, text in enumerate(unique) if i in held]
-    return Corpus("text", train, val, dropped={why: n for why, n in dropped.items() if n})
+        train, val = split_texts(texts, documents, config.val_fraction, seed, dropped)
+    known = len(set(filter(None, documents)))
+    return Corpus("text", train, val, dropped={why: n for why, n in dropped.items() if n}, documents=known)
 
 
-def _documents_of(name: str, config: "DataConfig", split: str, say: Progress) -> list[str]:
+def _documents_of(
+    name: str, config: "DataConfig", split: str, say: Progress, dropped: Counter[str]
+) -> tuple[list[str], list[str]]:
+    """The texts, and for each the document that it is a line of, where a column says so."""
     if not is_hub_name(name) and Path(name).suffix.lower() in (".txt", ".md", ".text"):
-        return [readers.read_text(name)]
+        return [readers.read_text(name)], [""]
     rows = _rows_of(name, config, split, say)
     title = name if is_hub_name(name) else Path(name).name
-    texts = [text for text in readers.column_values(rows, config.text_column, title, "text_column") if text.strip()]
-    if not texts:
+    values = list(readers.column_values(rows, config.text_column, title, "text_column"))
+    kept = [i for i, text in enumerate(values) if text.strip()]
+    if not kept:
         raise DataError(f"The column {config.text_column!r} of {title} holds no text.")
-    return texts
+    dropped["empty"] += len(values) - len(kept)
+    documents = readers.document_values(rows)
+    return [values[i] for i in kept], [documents[i] for i in kept]
 
 
 # ---------------------------------------------------------------------------------------------------- helpers
@@ -291,22 +252,3 @@ def _title(config: "DataConfig") -> str:
     if not is_hub_name(config.name):
         return Path(config.name).name
     return " ".join(filter(None, [config.name, config.configuration, config.split]))
-
-
-def _key(text: str) -> str:
-    """What makes two source sentences the same: their words, whatever the case and spacing."""
-    return " ".join(text.casefold().split())
-
-
-def _shuffled(items: list[Any], seed: int) -> list[Any]:
-    """A deterministic order by seed, independent of hash randomisation and of other uses of `random`."""
-    return sorted(items, key=lambda item: hashlib.sha256(f"{seed}\0{item}".encode("utf-8", "replace")).digest())
-
-
-def _sample(items: list[Any], count: int, seed: int) -> list[Any]:
-    """`count` items, drawn by seed, in their order."""
-    if count < 0:
-        raise DataError(f"data.max_examples must not be negative, but is {count}.")
-    if count >= len(items):
-        return items
-    return [items[i] for i in sorted(random.Random(f"sample-{seed}").sample(range(len(items)), count))]
