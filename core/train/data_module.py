@@ -10,14 +10,16 @@ from core.config import RunConfig
 from core.data.batching import Batch, BlockBatches, PairBatches, StepStream
 from core.data.corpus import Corpus
 from core.data.sources import load_corpus
+from core.data.token_cache import TokenCache
 from core.errors import DataError
-from core.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from core.tokenizer import Tokenizer, load_tokenizer
 
 
 class Prepared:
     """Everything that training needs to know of its data."""
 
     def __init__(self, config: RunConfig, directory: Path, say=print) -> None:  # type: ignore[no-untyped-def]
+        self.cache = TokenCache.beside(directory.parent)
         self.is_pairs = config.model.family == "transformer"
         say(f"reading {config.data.src or config.data.name}")
         self.corpus: Corpus = load_corpus(config.data, "pairs" if self.is_pairs else "text", seed=config.seed)
@@ -55,20 +57,17 @@ class Prepared:
             tokenizer.to_json()  # one that cannot be kept with the run is refused before the work
             return tokenizer
         say(f"training a tokenizer ({config.tokenizer.kind}) on the training split")
-        return train_tokenizer(config.tokenizer, self.corpus.texts())
+        return self.cache.train(config.tokenizer, self.corpus.texts())
 
     def _batches(self, items: list, config: RunConfig, micro_tokens: int) -> PairBatches | BlockBatches:
         tokenizer, length = self.tokenizer, config.model.max_seq_len
         bos, eos = tokenizer.bos_id or 0, tokenizer.eos_id or 0
         if self.is_pairs:
-            src = tokenizer.encode_batch([pair.src for pair in items])
-            tgt = tokenizer.encode_batch([pair.tgt for pair in items])
-            pad = tokenizer.pad_id or 0
-            return PairBatches(list(zip(src, tgt)), micro_tokens, length, config.seed, bos, eos, pad)
-        documents = tokenizer.encode_batch(items)
+            src = self.cache.encode(tokenizer, [pair.src for pair in items])
+            tgt = self.cache.encode(tokenizer, [pair.tgt for pair in items])
+            return PairBatches((src, tgt), micro_tokens, length, config.seed, bos, eos, tokenizer.pad_id or 0)
         # An end token between documents tells the model where one stops; a text in one piece has no border.
-        pieces = [ids + [eos] for ids in documents] if len(documents) > 1 else documents
-        stream = np.concatenate([np.array(ids, dtype=np.int32) for ids in pieces])
+        stream = self.cache.encode(tokenizer, items, eos if len(items) > 1 else None).ids
         if len(stream) < 2:
             raise DataError("The text is too short: it must have at least two tokens to train on and two to validate.")
         return BlockBatches(stream, micro_tokens, length, config.seed, bos)
