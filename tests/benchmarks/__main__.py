@@ -21,6 +21,9 @@ BENCHMARKS = {
     "assisted": "decode:assisted",
     "prompt": "decode:prompts",
     "int8-quality": "decode:int8_quality",
+    "nanogpt": "peers:speed",
+    "nanogpt-loss": "peers:loss",
+    "shakespeare-137s": "peers:free_configuration",
     "gpu": "gpu:gpu",
 }
 
