@@ -4,11 +4,15 @@ Every command takes --json: then stdout is one JSON document and all else goes t
 (one sentence on stderr), 2 wrong usage, 130 interrupted. Results as JSON:
 
     tokenize    {"tokenizer", "results": [{"text", "ids", "tokens", "byte_spans", "characters", "bytes"}]}
-    prepare     {"data", "vocabulary", "train": {"examples", "tokens"}, "val": {...}, "dropped", "too_long"}
+    prepare     {"data", "vocabulary", "train": {"examples", "tokens"}, "val": {...}, "dropped", "too_long",
+                 "preview": the fields of core.data.preview.Preview}
     train       {"run", "directory", "state", "step", "steps", "best_val_loss", "message"}
     runs        {"runs": [{"run", "bundled", "family", "preset", "state", "step", "steps", "has_model", "error",
                  "note"}]}
     runs NAME   {"run", "directory", "status", "scores", "config", "metrics", "samples", "note"}
+    sweep       {"sweeps": [{"sweep", "state", "trials", "best", "error"}]}
+    sweep PRESET --name NAME, --show NAME, --resume NAME    {"sweep", "state", "message", "error", "metric", "rungs",
+                 "step", "steps", "best", "axes", "trials": [{"run", "values", "state", "step", "value", "error"}]}
     runs NAME --metrics FILE.csv --tensorboard DIR          {"run", "files"}
     runs NAME --rename NEW {"run", "renamed"}; --note TEXT {"run", "note"}; --delete {"run", "deleted"};
                 --export FILE.zip {"run", "file", "files"}
@@ -40,7 +44,7 @@ INTERRUPTED = 130
 MODULES = {
     "app": "serve", "tokenize": "text", "translate": "text", "generate": "text", "prepare": "training",
     "train": "training", "runs": "runs", "stop": "runs", "pause": "runs", "eval": "evaluation", "import": "checkpoints",
-    "export": "checkpoints",
+    "export": "checkpoints", "sweep": "sweep",
 }  # fmt: skip
 FUNCTIONS = {"import": "import_"}  # a word of Python's
 
@@ -136,6 +140,9 @@ def parser() -> argparse.ArgumentParser:
 
     command = add("stop", "Ask a run to stop after its step; asked again, end it by force.")
     command.add_argument("name", metavar="NAME")
+
+    command = add("sweep", "Train a preset with several values of some keys and find the best; or list sweeps.", _data())
+    _add_sweep(command)
 
     command = add("eval", "Measure a run: BLEU and chrF, or loss and bits per byte.", _decoding())
     command.add_argument("--run", required=True, metavar="NAME")
@@ -244,6 +251,29 @@ def _add_set(options: argparse._ActionsContainer) -> None:
         "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE",
         help="any configuration key, such as train.max_steps=500 or decode.min_p=0.1; may be repeated",
     )  # fmt: skip
+
+
+def _add_sweep(command: argparse.ArgumentParser) -> None:
+    command.add_argument("preset", nargs="?", metavar="PRESET", help="a preset's name; without it: list the sweeps")
+    command.add_argument("--name", help="the sweep's name; its runs are NAME-01, NAME-02 ...")
+    command.add_argument("--show", metavar="NAME", help="show this sweep's trials")
+    command.add_argument("--resume", metavar="NAME", help="go on with this sweep")
+    command.add_argument(
+        "--grid", action="append", default=[], metavar="KEY=A,B,C",
+        help="values of a key, such as optim.learning_rate=1e-3,3e-3; may be repeated: every combination is tried",
+    )  # fmt: skip
+    command.add_argument(
+        "--random", action="append", default=[], metavar="KEY=RANGE",
+        help="draw a key's values: log:1e-4:1e-2, uniform:0:0.3, int:1:8 or A,B,C; with --grid, that is drawn from too",
+    )  # fmt: skip
+    command.add_argument("--trials", type=int, metavar="N", help="of a random search (10)")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of a random search (0)")
+    command.add_argument("--halving", action="store_true", help="stop losers early by successive halving")
+    command.add_argument("--eta", type=int, metavar="N", help="of halving: one in N goes on from a rung (2)")
+    command.add_argument("--rungs", type=int, metavar="N", help="of halving: how often trials are compared (3)")
+    command.add_argument("--metric", choices=["val_loss", "val_bits_per_byte", "bleu", "chrf"], default="val_loss")
+    command.add_argument("--at-once", type=int, default=1, metavar="N", help="trials side by side (1; at most 2 here)")
+    _add_on(command)
 
 
 def _add_computing(command: argparse.ArgumentParser) -> None:

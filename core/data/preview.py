@@ -6,7 +6,13 @@ is then an estimate.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from core.config import RunConfig
+
+LIMIT = 4_000_000  # characters that are turned into ids for a preview: about a second or two
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Part:
 class Lengths:
     """How long the texts of one column are."""
 
-    column: Literal["source", "target", "text"]
+    column: Literal["source", "target", "text", "line"]  # line: of a text in one piece
     unit: Literal["tokens", "characters"]
     least: int
     median: int
@@ -30,7 +36,7 @@ class Lengths:
     most: int
     mean: float
     edges: tuple[int, ...]  # of the histogram's bins: edges[i] <= length < edges[i + 1] (the last bin: <=)
-    counts: tuple[int, ...]  # one fewer than edges
+    counts: tuple[int, ...]  # one fewer than edges; the last bin reaches from where hardly any are left to the longest
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Finding:
 
     what: str  # "empty on one side"
     count: int
-    share: float  # of all examples
+    share: float  # of all examples (of empty lines: of all lines)
     left_out: bool  # else: kept, but worth a look
     estimated: bool = False  # counted on the sample and scaled up
 
@@ -63,7 +69,7 @@ class Preview:
     val: Part
     test: Part
     examples: tuple[Example, ...]
-    lengths: tuple[Lengths, ...]  # of the training data: source and target, or text, each in tokens and characters
+    lengths: tuple[Lengths, ...]  # of source and target, or of text (or line), each in tokens and characters
     characters_per_token: tuple[tuple[str, float], ...]  # ("source", 4.1), ("target", 1.8) or ("text", 3.9)
     findings: tuple[Finding, ...]  # left out (empty, duplicates, ...) first; the most frequent first
     documents: int  # that the training and validation examples are lines of; 0: not known
@@ -78,3 +84,16 @@ class Preview:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def preview(
+    config: "RunConfig", runs_dir: Path | None = None, examples: int = 4, limit: int = LIMIT, seed: int = 0
+) -> Preview:
+    """Read the data of a run's configuration, as training would, and count what is in it.
+
+    examples: so many first and so many random ones; limit: the characters that are turned into ids at most (0: all);
+    seed: which random ones. runs_dir: ids and tokenizers that are kept there are used, and new ones kept. DataError.
+    """
+    from core.data.counting import examine
+
+    return examine(config, runs_dir, examples, limit, seed)[0]

@@ -185,14 +185,14 @@ def _typed_forms(pairs: list[Pair], config: "DataConfig", seed: int) -> list[Pai
 def _text_corpus(config: "DataConfig", seed: int, say: Progress) -> Corpus:
     """Documents of a file or dataset; of one plain text, the last `val_fraction` of its characters is validation."""
     dropped: Counter[str] = Counter()
-    texts, documents = _documents_of(config.name, config, config.split, say, dropped)
+    texts, documents = _texts_of(config.name, config, config.split, say, dropped)
     if config.max_examples and len(texts) > config.max_examples:
         chosen = sample(list(range(len(texts))), config.max_examples, seed)
         texts, documents = [texts[i] for i in chosen], [documents[i] for i in chosen]
     if config.val_data:
         hub_split = is_hub_name(config.name) and not _is_local(config.val_data)
         source, split = (config.name, config.val_data) if hub_split else (config.val_data, config.split)
-        val = _documents_of(source, config, split, say, Counter())[0]
+        val = _documents_of(source, config, split, say)
         train = without(texts, val, dropped)
         if not train:
             raise DataError("Every training text is in the validation data too; name different files.")
@@ -208,7 +208,11 @@ def _text_corpus(config: "DataConfig", seed: int, say: Progress) -> Corpus:
     return Corpus("text", train, val, dropped={why: n for why, n in dropped.items() if n}, documents=known)
 
 
-def _documents_of(
+def _documents_of(name: str, config: "DataConfig", split: str, say: Progress) -> list[str]:
+    return _texts_of(name, config, split, say, Counter())[0]
+
+
+def _texts_of(
     name: str, config: "DataConfig", split: str, say: Progress, dropped: Counter[str]
 ) -> tuple[list[str], list[str]]:
     """The texts, and for each the document that it is a line of, where a column says so."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import DataConfig, RunConfig
+from core.data.preview import Preview
 from core.errors import ConfigError, UserError
 from playground.commands.output import say, show
 
@@ -58,33 +59,62 @@ def check_files(data: DataConfig) -> None:
 
 
 def prepare(args: Namespace) -> None:
+    """Count everything that training would read; the ids are kept, so that training finds them."""
     config = run_config(args)
-    from core.data.sources import load_corpus
-    from core.tokenizer import train_tokenizer
+    from core.data.counting import examine
 
-    pairs = config.model.family == "transformer"
-    corpus = load_corpus(config.data, "pairs" if pairs else "text", seed=config.seed)
-    say(corpus.description)
-    tokenizer = train_tokenizer(config.tokenizer, corpus.texts())
+    found, tokenizer = examine(config, args.runs_dir)
+    say(found.description)
+    long = "longer than the context"
     result: dict[str, Any] = {
-        "data": corpus.description, "vocabulary": tokenizer.vocab_size, "dropped": corpus.dropped, "too_long": 0,
+        "data": found.description, "vocabulary": found.vocabulary,
+        "dropped": {f.what: f.count for f in found.findings if f.left_out and not f.what.startswith(long)},
+        "too_long": sum(f.count for f in found.findings if f.what.startswith(long)),
+        "train": {"examples": found.train.examples, "tokens": found.train.tokens},
+        "val": {"examples": found.val.examples, "tokens": found.val.tokens},
+        "preview": found.to_dict(),
     }  # fmt: skip
-    lines = [f"vocabulary: {tokenizer.vocab_size:,} tokens"]
-    for name, items in (("train", corpus.train), ("val", corpus.val)):
-        sides = [[p.src for p in items], [p.tgt for p in items]] if pairs else [items]
-        counts = [[len(ids) for ids in tokenizer.encode_batch(side)] for side in sides]
-        result[name] = {"examples": len(items), "tokens": sum(map(sum, counts))}
-        lines.append(f"{name}: {len(items):,} examples, {sum(map(sum, counts)):,} tokens")
-        if pairs:
-            context = config.model.max_seq_len
-            result["too_long"] += sum(max(lengths) >= context for lengths in zip(*counts, strict=True))
-    if result["too_long"]:
-        lines.append(f"longer than the context of {config.model.max_seq_len} tokens: {result['too_long']:,} pairs")
-    lines += [f"left out: {count:,} ({why})" for why, count in corpus.dropped.items()]
+    lines = preview_lines(found)
     if args.output:
         tokenizer.save(args.output)
         lines.append(f"the tokenizer is in {args.output}; --set tokenizer.path={args.output} trains with it")
     show(args, result, lines)
+
+
+def preview_lines(found: Preview) -> list[str]:
+    """What the data holds, in lines for people."""
+    about = "about " if found.sampled else ""
+    lines = [f"vocabulary: {found.vocabulary:,} tokens"]
+    for name, part in (("train", found.train), ("val", found.val), ("test", found.test)):
+        if part.examples:
+            lines.append(
+                f"{name}: {part.examples:,} examples, {about}{part.tokens:,} tokens, {part.characters:,} characters"
+            )
+    if found.streaming:
+        lines.append("a stream: these are the examples of its beginning; what comes after them is not known yet")
+    if found.sampled:
+        lines.append(f"lengths and tokens are those of a sample of {found.sampled:,} examples, scaled up")
+    if found.documents:
+        lines.append(f"documents: {found.documents:,}; none of them is in more than one part")
+    lines += [f"{name}: {ratio:.2f} characters a token" for name, ratio in found.characters_per_token]
+    for length in found.lengths:
+        lines.append(
+            f"{length.column} length in {length.unit}: {length.least:,} to {length.most:,}, "
+            f"median {length.median:,}, 95% up to {length.p95:,}"
+        )
+    for finding in found.findings:
+        lead = "left out" if finding.left_out else "worth a look"
+        count = f"{'about ' if finding.estimated else ''}{finding.count:,} ({finding.share:.1%})"
+        lines.append(f"{lead}: {count}: {finding.what}")
+    if found.steps_per_epoch:
+        lines.append(
+            f"one epoch is {found.steps_per_epoch:,.0f} steps of {found.tokens_per_step:,} target tokens; "
+            f"train.max_steps means {found.epochs:,.2f} epochs"
+        )
+    for example in found.examples[:1] + tuple(e for e in found.examples if e.drawn == "random")[:2]:
+        shown = [" ".join(text[:160].split()) for text in (example.text, example.target) if text]
+        lines.append(f"{example.drawn} example: " + "  =>  ".join(shown))
+    return lines
 
 
 def train(args: Namespace) -> int:
