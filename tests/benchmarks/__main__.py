@@ -21,6 +21,7 @@ BENCHMARKS = {
     "assisted": "decode:assisted",
     "prompt": "decode:prompts",
     "int8-quality": "decode:int8_quality",
+    "lightning": "lightning_cost:lightning_cost",
     "nanogpt": "peers:speed",
     "nanogpt-loss": "peers:loss",
     "shakespeare-137s": "peers:free_configuration",
