@@ -10,13 +10,13 @@ Every command takes --json: then stdout is one JSON document and all else goes t
     runs        {"runs": [{"run", "bundled", "family", "preset", "state", "step", "steps", "has_model", "error",
                  "note"}]}
     runs NAME   {"run", "directory", "status", "scores", "config", "metrics", "samples", "note"}
-    sweep       {"sweeps": [{"sweep", "state", "trials", "best", "error"}]}
-    sweep PRESET --name NAME, --show NAME, --resume NAME    {"sweep", "state", "message", "error", "metric", "rungs",
-                 "step", "steps", "best", "axes", "trials": [{"run", "values", "state", "step", "value", "error"}]}
     runs NAME --metrics FILE.csv --tensorboard DIR          {"run", "files"}
     runs NAME --rename NEW {"run", "renamed"}; --note TEXT {"run", "note"}; --delete {"run", "deleted"};
                 --export FILE.zip {"run", "file", "files"}
-    stop, pause {"run", "message"}
+    sweep       {"sweeps": [{"sweep", "state", "trials", "best", "error"}]}
+    sweep PRESET --name NAME, --show NAME, --resume NAME    {"sweep", "state", "message", "error", "metric", "rungs",
+                 "step", "steps", "best", "axes", "trials": [{"run", "values", "state", "step", "value", "error"}]}
+    stop, pause {"run", "message"}; stop SWEEP {"sweep", "message"}
     eval        {"run", "data", "kind", "bleu", "bleu_signature", "chrf", "loss_per_token", ...}, of a language model
                 {"run", "data", "kind", "loss_per_token", "perplexity", "bits_per_byte", "tokens", "bytes"}
     translate   {"run", "decode", "results": [{"text", "translation", "score", "logprob", "tokens", "seconds",
@@ -138,10 +138,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("name", metavar="NAME")
     command.add_argument("--off", action="store_true", help="have a paused run go on")
 
-    command = add("stop", "Ask a run to stop after its step; asked again, end it by force.")
+    command = add("stop", "Ask a run (or a sweep) to stop after its step; asked again, end it by force.")
     command.add_argument("name", metavar="NAME")
 
-    command = add("sweep", "Train a preset with several values of some keys and find the best; or list sweeps.", _data())
+    command = add("sweep", "Train a preset with several values of some keys, or list such sweeps.", _data())
     _add_sweep(command)
 
     command = add("eval", "Measure a run: BLEU and chrF, or loss and bits per byte.", _decoding())

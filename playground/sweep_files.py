@@ -11,8 +11,8 @@ from typing import Any
 from core.config import from_dict
 from core.errors import RunError, UserError
 from core.files import check_name, expanded, read_json, write_json
-from core.run import Status, default_runs_dir, read_status
-from core.sweep import SweepSpec, draw_trials, ranking, rung_steps, training_steps
+from core.run import Status, default_runs_dir, read_metrics, read_status
+from core.sweep import SweepSpec, draw_trials, ranking, result, rung_steps, training_steps
 from playground.jobs import MAX_RUNNING
 
 FOLDER = ".sweeps"
@@ -131,6 +131,9 @@ def create_sweep(spec: SweepSpec, name: str, runs_dir: Path | None = None) -> Sw
     directory = sweep_directory(name, runs_dir)
     states = [TrialState(t.number, f"{name}-{t.number:0{width}}", t.assignments, t.values) for t in trials]
     check_name(states[-1].run)
+    taken = RunError(f"There is already a sweep {name!r}; choose another name, or go on with it.")
+    if directory.exists():
+        raise taken
     for state in states:
         if (directory.parent.parent / state.run).exists():
             raise RunError(f"There is already a run {state.run!r}; choose another name for the sweep.")
@@ -138,7 +141,7 @@ def create_sweep(spec: SweepSpec, name: str, runs_dir: Path | None = None) -> Sw
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir()
     except FileExistsError:
-        raise RunError(f"There is already a sweep {name!r}; choose another name, or go on with it.") from None
+        raise taken from None
     except OSError as error:
         raise RunError(f"The sweep's directory {directory} cannot be made: {error.strerror}.") from None
     sweep = Sweep(name, _anywhere(spec), states, 0, [t.number for t in trials], directory.resolve())
@@ -158,6 +161,18 @@ def _anywhere(spec: SweepSpec) -> SweepSpec:
     if spec.at_once > 1 and not train.threads:
         train = replace(train, threads=max(1, (os.cpu_count() or 1) // min(spec.at_once, MAX_RUNNING)))
     return replace(spec, config=replace(spec.config, data=replace(data, **names), train=train))
+
+
+def latest(sweep: Sweep) -> list[TrialState]:
+    """The trials as they are now: of one that trains, the step and the metric that its run has reached."""
+    found = []
+    for trial in sweep.trials:
+        directory = sweep.runs_dir / trial.run
+        if trial.state == "running" and directory.is_dir():
+            value = result(read_metrics(directory), sweep.spec.metric, sweep.spec.config.train.max_steps)
+            trial = replace(trial, step=max(trial.step, read_status(directory).step), value=value)
+        found.append(trial)
+    return found
 
 
 def told(values: dict[str, Any]) -> str:

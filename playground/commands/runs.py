@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from core.errors import ConfigError, RunError
 from core.files import read_json
-from core.run import find_run, read_metrics
+from core.run import default_runs_dir, find_run, read_metrics
 from core.runs_admin import delete_run, export_run, read_note, rename_run, set_note
 from playground.commands.output import show
 from playground.jobs import LocalBackend
@@ -110,6 +110,13 @@ def _export_metrics(args: Namespace) -> None:
 
 
 def stop(args: Namespace) -> None:
+    from playground.sweep_files import sweep_names
+
+    if args.name in sweep_names(args.runs_dir) and not ((args.runs_dir or default_runs_dir()) / args.name).exists():
+        from playground.sweeps import stop_sweep
+
+        message = stop_sweep(args.name, args.runs_dir)
+        return show(args, {"sweep": args.name, "message": message}, [message])
     message = LocalBackend(args.runs_dir).stop(args.name)
     show(args, {"run": args.name, "message": message}, [message])
 
