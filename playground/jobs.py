@@ -22,6 +22,7 @@ import core
 from core.config import RunConfig
 from core.errors import RunError
 from core.run import (
+    BUNDLED,
     RunInfo,
     Status,
     create_run,
@@ -56,6 +57,9 @@ class Progress:
     log: str = ""
     has_model: bool = False
     snapshots: int = 0  # copies of the weights that were kept on the way
+    pausing: bool = False  # it was asked to pause
+    resumable: bool = False  # it can go on from where it ended
+    offline_id: str = ""  # of what wandb logged offline and has not sent
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -102,6 +106,9 @@ class LocalBackend:
             read_log(directory),
             has_model(directory),
             sum(1 for _ in (directory / "snapshots").glob("step-*.safetensors")),
+            (directory / "pause").exists(),
+            directory.parent != BUNDLED and (directory / "checkpoints" / "last.ckpt").is_file(),
+            next((p.name.rpartition("-")[2] for p in (directory / "wandb").glob("offline-run-*")), ""),
         )
 
     def running(self) -> list[RunInfo]:
@@ -158,8 +165,6 @@ class LocalBackend:
             )
 
     def _start(self, directory: Path, *options: str) -> None:
-        root = str(Path(core.__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         polite = ["nice", "-n", "5"] if shutil.which("nice") else []  # the page stays quick beside it
         before, steps = read_status(directory), read_config(directory).train.max_steps
         for wish in ("stop", "pause"):  # of the time before
@@ -171,7 +176,7 @@ class LocalBackend:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # neither Ctrl-C nor the end of the app reaches it
-                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONPATH": import_path(), "PYTHONUNBUFFERED": "1"},
             )
         # Until the process has imported its libraries it cannot say this itself.
         now = Status(step=before.step, steps=steps, seconds=before.seconds, pid=process.pid, started=time.time())
@@ -234,6 +239,12 @@ class LocalBackend:
         for wish in (stop, directory / "pause"):
             wish.unlink(missing_ok=True)
         return f"{directory.name} did not answer and was ended by force; its last checkpoint stands."
+
+
+def import_path() -> str:
+    """PYTHONPATH of a process that is to find this project, wherever it runs."""
+    root = str(Path(core.__file__).resolve().parent.parent)
+    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
 def _is_training(pid: int, directory: Path) -> bool:

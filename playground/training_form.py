@@ -4,10 +4,11 @@ What people type or upload is checked here, before a run is made: a run that can
 """
 
 import hashlib
+import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.config import DataConfig, ModelConfig, RunConfig
 from core.data.readers import SUFFIXES, decode
@@ -45,6 +46,44 @@ class Form:
     steps: float | None = None
     learning_rate: float | None = None
     seed: float | None = 0
+    # More; None, or the preset's own value: as the preset has it.
+    batch_tokens: float | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+    warmup_steps: float | None = None
+    dropout: float | None = None
+    label_smoothing: float | None = None
+    ema_decay: float | None = None
+    val_every: float | None = None
+    patience: float | None = None
+    score_examples: float | None = None
+    snapshots: float | None = None
+    precision: str | None = None
+    compile: bool | None = None
+    gradient_checkpointing: bool | None = None
+    devices: float | None = None
+    wandb: str | None = None
+
+
+# Fields under "More": name -> (section of the configuration, least, most). Whole numbers where both are whole.
+NUMBERS: dict[str, tuple[str, float, float]] = {
+    "batch_tokens": ("train", 1, 10_000_000), "warmup_steps": ("optim", 0, MAX_STEPS), "dropout": ("model", 0.0, 0.9),
+    "label_smoothing": ("train", 0.0, 0.9), "ema_decay": ("train", 0.0, 0.99999), "val_every": ("train", 1, MAX_STEPS),
+    "patience": ("train", 0, 10_000), "score_examples": ("train", 0, 100_000), "snapshots": ("train", 0, 200),
+    "devices": ("train", 0, 64),
+}  # fmt: skip
+CHOICES = {
+    "optimizer": "optim", "schedule": "optim", "precision": "train", "compile": "train",
+    "gradient_checkpointing": "train", "wandb": "train",
+}  # fmt: skip
+SECTIONS = {**{name: section for name, (section, _, _) in NUMBERS.items()}, **CHOICES}
+MORE = [field.name for field in fields(Form) if field.name in SECTIONS]
+TITLES = {
+    "batch_tokens": "The tokens of a step", "warmup_steps": "The warm-up", "dropout": "Dropout",
+    "label_smoothing": "Label smoothing", "ema_decay": "The moving average's decay", "val_every": "Validation every",
+    "patience": "Early stopping", "score_examples": "The number of pairs for BLEU", "snapshots": "Snapshots",
+    "devices": "Devices",
+}  # fmt: skip
 
 
 def is_pairs(preset_name: str) -> bool:
@@ -78,7 +117,31 @@ def configuration(form: Form, keep: bool = True) -> RunConfig:
         if not 0 < form.learning_rate <= 10:
             raise ConfigError("The learning rate must lie between 0 and 10; 0.001 is a usual one.")
         assignments.append(f"optim.learning_rate={form.learning_rate!r}")
-    return config.with_overrides(assignments)
+    return config.with_overrides([*assignments, *more_assignments(config, form)])
+
+
+def more_values(preset_name: str) -> list[Any]:
+    """What a preset has in the fields of `MORE`, in their order."""
+    config = preset(preset_name)
+    return [getattr(getattr(config, SECTIONS[name]), name) for name in MORE]
+
+
+def more_assignments(config: RunConfig, form: Form) -> list[str]:
+    """What is asked for under "More" other than the preset's own. UserError saying which field to mend."""
+    found = []
+    for name in MORE:
+        value, section = getattr(form, name), SECTIONS[name]
+        usual = getattr(getattr(config, section), name)
+        if value is None or value == "" or value == usual:
+            continue
+        if name in NUMBERS:
+            _, least, most = NUMBERS[name]
+            if isinstance(least, int):
+                value = _whole(value, TITLES[name], least, int(most))
+            elif isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+                raise ConfigError(f"{TITLES[name]} must lie between {least:g} and {most:g}.")
+        found.append(f"{section}.{name}={json.dumps(value) if not isinstance(value, str) else value}")
+    return found
 
 
 def model_assignments(model: ModelConfig, form: Form) -> list[str]:
@@ -173,7 +236,19 @@ def keep_upload(path: str) -> Path:
     return folder / name
 
 
+def rest_assignments(steps: float | None, learning_rate: float | None, config: RunConfig) -> list[str]:
+    """What is changed for the rest of a run that goes on: its steps in all, and the learning rate."""
+    found = []
+    if steps is not None and steps != config.train.max_steps:
+        found.append(f"train.max_steps={_whole(steps, 'Steps', 1, MAX_STEPS)}")
+    if learning_rate is not None and learning_rate != config.optim.learning_rate:
+        if not 0 < learning_rate <= 10:
+            raise ConfigError("The learning rate must lie between 0 and 10; 0.001 is a usual one.")
+        found.append(f"optim.learning_rate={learning_rate!r}")
+    return found
+
+
 def _whole(value: float | None, what: str, least: int, most: int) -> int:
-    if value is None or value != value or int(value) != value or not least <= value <= most:
+    if value is None or not least <= value <= most or int(value) != value:
         raise ConfigError(f"{what} must be a whole number from {least:,} to {most:,}.")
     return int(value)

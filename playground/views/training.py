@@ -1,114 +1,137 @@
-"""A training run as pictures: curves (Plotly), state, samples as they change, log. Pure functions."""
+"""A training run as it stands: figures with their small curves, samples as they change, log. Pure functions."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+import numpy as np
 
+from playground.views.series import sparkline
+
+if TYPE_CHECKING:
     from core.run import RunInfo, Status
 
-HEIGHT = 360  # pixels
-POINTS = 1_000  # a curve is thinned out to so many
-INK = "#7d8590"  # reads on white and on black
-GRID = "rgba(125, 133, 144, 0.22)"
-TRAINING, VALIDATION = "#7aa6d6", "#d1751f"  # differ in lightness too
 SHOWN_STEPS = 6  # of the samples
+WORDS = {
+    "queued": "waiting to start", "running": "training", "paused": "paused", "stopping": "stopping after this step",
+    "done": "done", "failed": "failed", "cancelled": "stopped",
+}  # fmt: skip
 
 
-def curves(name: str, metrics: Sequence[dict[str, Any]], trained_here: bool = True) -> "go.Figure":
-    """Training and validation loss over the steps, both in nats per token, in one figure."""
-    import plotly.graph_objects as go
+def status_html(
+    name: str, status: "Status", figures: Mapping[str, np.ndarray], snapshots: int = 0, wandb_sync: str = "",
+    pausing: bool = False,
+) -> str:  # fmt: skip
+    """State, how far it is, how fast, how long still, and every figure with its small curve.
 
-    training = _points(metrics, "loss")
-    validation = _points(metrics, "val_loss")
-    figure = go.Figure()
-    figure.add_scatter(
-        x=training[0], y=training[1], mode="lines", name="training loss", line={"color": TRAINING, "width": 1.5},
-        hovertemplate="step %{x:,}<br>training loss %{y:.4f}<extra></extra>",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=validation[0], y=validation[1], mode="lines+markers", name="validation loss",
-        line={"color": VALIDATION, "width": 2}, marker={"size": 7, "symbol": "diamond"},
-        hovertemplate="step %{x:,}<br>validation loss %{y:.4f}<extra></extra>",
-    )  # fmt: skip
-    axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "automargin": True}
-    figure.update_layout(
-        height=HEIGHT,
-        margin={"l": 8, "r": 12, "t": 36, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": INK, "size": 13, "family": "system-ui, sans-serif"},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
-        hovermode="x",
-        showlegend=True,
-        uirevision=name,  # a zoomed curve stays zoomed while it grows
-        xaxis={**axis, "title": {"text": "step", "font": {"size": 13}}, "rangemode": "tozero"},
-        yaxis={**axis, "title": {"text": "loss (nats per token)", "font": {"size": 13}}},
+    figures: columns of metrics.jsonl. snapshots: kept copies of the weights. wandb_sync: the command that sends what
+    was logged offline. pausing: it was asked to pause, and has not yet.
+    """
+    share = min(1.0, max(0.0, status.step / status.steps)) if status.steps > 0 else 0.0
+    tiles = "".join(
+        f'<div class="training-tile"><dt>{escape(title)}</dt><dd>{escape(value)}</dd>{curve}</div>'
+        for title, value, curve in tiles_of(status, figures, snapshots)
     )
-    if not training[0] and not validation[0]:
-        figure.add_annotation(
-            text="The curve begins with the first step." if trained_here else "It was not trained here.",
-            showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper",
-        )  # fmt: skip
-    return figure
-
-
-def _points(metrics: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list[float | None]]:
-    """Steps and values; a loss that is not a number leaves a gap."""
-    found = [(line["step"], line[key]) for line in metrics if key in line and isinstance(line.get("step"), int)]
-    if len(found) > POINTS:
-        every = math.ceil(len(found) / POINTS)
-        found = [*found[:-1:every], found[-1]]
-    finite = [value if isinstance(value, (int, float)) and math.isfinite(value) else None for _, value in found]
-    return [step for step, _ in found], finite
-
-
-def status_html(name: str, status: "Status", metrics: Sequence[dict[str, Any]]) -> str:
-    """State, how far it is, how fast, how long still."""
-    share = min(1.0, status.step / status.steps) if status.steps else 0.0
-    words = {
-        "queued": "waiting to start", "running": "training", "stopping": "stopping after this step", "done": "done",
-        "failed": "failed", "cancelled": "stopped",
-    }  # fmt: skip
-    losses, trained, rates, seconds, steps = (
-        [line[key] for line in metrics if isinstance(line.get(key), (int, float))]
-        for key in ("val_loss", "loss", "tokens_per_second", "seconds", "step")
-    )
-    step = status.step or max(steps, default=0)
-    rows = []
-    if step or status.steps:  # an imported one has none
-        rows.append(("step", f"{step:,}" + (f" of {status.steps:,}" if status.steps else "")))
-    if trained:
-        rows.append(("training loss", f"{trained[-1]:.3f}"))
-    if losses:
-        rows.append(("best validation loss", f"{min(losses):.3f}"))
-    if status.tokens_per_second or rates:
-        rows.append(("tokens/s", f"{status.tokens_per_second or rates[-1]:,.0f}"))
-    if status.is_active and status.eta is not None:
-        rows.append(("time left", duration(status.eta)))
-    if seconds:
-        rows.append(("trained for", duration(max(seconds))))
-    cells = "".join(f"<div><dt>{title}</dt><dd>{escape(value)}</dd></div>" for title, value in rows)
-    what = words.get(status.state, status.state)
-    note = status.error or ("" if status.message in ("training", "finished", "") else status.message)
+    what = WORDS.get(status.state, status.state)
+    if pausing and status.state in ("queued", "running"):
+        what = "pausing after this step"
+    message = "" if status.message in ("training", "finished", "paused", "") else status.message
+    doing = f' <span class="training-doing">{escape(message)}</span>' if message and not status.error else ""
     bar = ""
-    if status.steps:
+    if status.steps > 0:
         bar = (
             '<div class="training-bar" role="progressbar" aria-label="steps done" aria-valuemin="0" '
             f'aria-valuemax="100" aria-valuenow="{share * 100:.0f}">'
             f'<span style="width:{share * 100:.1f}%"></span></div>'
         )
-    problem = " training-problem" if status.error else ""
+    told = f'<p class="training-note training-problem">{escape(status.error)}</p>' if status.error else ""
     return (
         f'<div class="training-status"><p class="training-state"><b>{escape(name)}</b> '
-        f'<span class="training-badge training-{escape(status.state)}">{escape(what)}</span></p>{bar}'
-        f'<dl class="training-figures">{cells}</dl>'
-        + (f'<p class="training-note{problem}">{escape(note)}</p>' if note else "")
-        + "</div>"
+        f'<span class="training-badge training-{escape(status.state)}">{escape(what)}</span>'
+        f'{doing}{_wandb(status.wandb_url, wandb_sync)}</p>{bar}<dl class="training-tiles">{tiles}</dl>{told}</div>'
     )
+
+
+def tiles_of(status: "Status", figures: Mapping[str, np.ndarray], snapshots: int = 0) -> list[tuple[str, str, str]]:
+    """(title, value, SVG of its small curve) of what is known of a run."""
+
+    def last(key: str) -> float | None:
+        found = figures[key][np.isfinite(figures[key])]
+        return float(found[-1]) if len(found) else None
+
+    def best(key: str, choose: Any = np.max) -> float | None:
+        found = figures[key][np.isfinite(figures[key])]
+        return float(choose(found)) if len(found) else None
+
+    rows: list[tuple[str, str, str]] = []
+
+    def add(title: str, value: str | None, key: str = "") -> None:
+        if value is not None:
+            rows.append((title, value, sparkline(figures[key]) if key else ""))
+
+    def shown(value: float | None, form: str) -> str | None:
+        return None if value is None else format(value, form)
+
+    steps = figures["step"]
+    step = status.step or (int(steps.max()) if len(steps) else 0)
+    if step or status.steps:  # an imported one has none
+        add("step", f"{step:,}" + (f" of {status.steps:,}" if status.steps else ""))
+    if status.is_active and status.eta is not None and math.isfinite(status.eta):
+        add("time left", duration(status.eta))
+    seconds = max(status.seconds, best("seconds") or 0.0)
+    if seconds:
+        add("trained for", duration(seconds))
+    add("training loss", shown(last("loss"), ".3f"), "loss")
+    add("best validation loss", shown(best("val_loss", np.min), ".3f"), "val_loss")
+    lowest = best("val_loss", np.min)
+    add("perplexity", None if lowest is None else perplexity(lowest))
+    add("BLEU", shown(last("bleu"), ".1f"), "bleu")
+    add("chrF", shown(last("chrf"), ".1f"), "chrf")
+    add("bits per byte", shown(best("val_bits_per_byte", np.min), ".3f"), "val_bits_per_byte")
+    add("learning rate", shown(last("lr"), ".2e"), "lr")
+    add("gradient norm", shown(last("grad_norm"), ".2f"), "grad_norm")
+    add("tokens/s", shown(status.tokens_per_second or last("tokens_per_second"), ",.0f"), "tokens_per_second")
+    peak = status.peak_share if status.peak_share is not None else last("peak_share")
+    add("of the machine's peak", None if peak is None else f"{100 * peak:.0f}%", "peak_share")
+    memory = status.memory_bytes or last("memory_bytes")
+    add("memory", None if not memory else gigabytes(memory))
+    if status.price_per_hour > 0:
+        add("price so far", dollars(status.price_per_hour * status.seconds / 3600))
+        if status.is_active and status.eta is not None:
+            add("price in all, about", dollars(status.price_per_hour * (status.seconds + status.eta) / 3600))
+    if snapshots:
+        add("snapshots", f"{snapshots}")
+    return rows
+
+
+def perplexity(loss: float) -> str:
+    """
+    >>> perplexity(2.0), perplexity(9.0), perplexity(1000.0)
+    ('7.389', '8,103', 'over 1e+15')
+    """
+    if loss > 34:
+        return "over 1e+15"
+    value = math.exp(loss)
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}"
+
+
+def gigabytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.0f} MB"
+
+
+def dollars(amount: float) -> str:
+    return f"${amount:,.2f}"
+
+
+def _wandb(url: str, sync: str) -> str:
+    """The link to the run's page, or how to send what was logged offline. Only https links are links."""
+    if re.fullmatch(r"https://[\w.-]+(:\d+)?(/[^\s\"<>]*)?", url):
+        return f' <a class="download" href="{escape(url)}" target="_blank" rel="noopener noreferrer">wandb ↗</a>'
+    if sync:
+        return f' <span class="training-sync">wandb: offline; <code>{escape(sync)}</code> sends it</span>'
+    return ""
 
 
 def samples_html(samples: Sequence[dict[str, Any]], trained_here: bool = True) -> str:
@@ -150,8 +173,11 @@ def run_label(info: "RunInfo") -> str:
     status = info.status
     if info.error:
         return f"{info.name} · broken"
-    words = {"running": "training", "cancelled": "stopped"}
-    return f"{info.name} · {'bundled' if info.bundled else words.get(status.state, status.state)}"
+    return f"{info.name} · {'bundled' if info.bundled else short_state(status.state)}"
+
+
+def short_state(state: str) -> str:
+    return {"queued": "waiting", "running": "training", "cancelled": "stopped"}.get(state, state)
 
 
 def duration(seconds: float) -> str:
