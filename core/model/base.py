@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from core.config import ModelConfig
 from core.model.cache import KVCache
+from core.model.dropout import Dropout
 from core.model.layers import Layer, make_norm
 from core.model.linear import Linear, Packed, linear
 from core.model.positions import RotaryPositions, SinusoidalPositions
@@ -66,7 +67,7 @@ class LanguageModel(nn.Module):
         self.rotary = None
         if config.positions == "rope":
             self.rotary = RotaryPositions(config.max_seq_len, config.d_head, config.rope_theta, config.rope_scaling)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(
             Layer(config, causal=True, cross=self.is_encoder_decoder) for _ in range(config.n_layers)
         )

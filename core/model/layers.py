@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from core.config import ModelConfig
 from core.model.attention import CrossAttention, SelfAttention
 from core.model.cache import KVCache
+from core.model.dropout import Dropout
 from core.model.linear import Linear
 from core.model.trace import Trace
 
@@ -78,7 +79,7 @@ class Layer(nn.Module):
             self.cross_attention = CrossAttention(config.d_model, config.n_heads, bias)
         self.feed_forward_norm = make_norm(config)
         self.feed_forward = SwiGLU(config) if config.family == "llama" else FeedForward(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,

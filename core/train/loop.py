@@ -24,6 +24,7 @@ from core.run import Run, Status, read_config, read_status
 from core.train.callbacks import AveragedWeights, Recorder, read_checkpoint
 from core.train.data_module import Prepared, TrainingData
 from core.train.module import TrainingModule
+from core.train.precision import LIGHTNING, choose_precision
 from core.train.wandb_log import start as start_wandb
 
 
@@ -94,7 +95,12 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
     size = prepared.tokenizer.vocab_size
     if config.model.vocab_size not in (0, size):
         say(f"model.vocab_size is {size:,}, the tokenizer's, not {config.model.vocab_size:,}")
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=size))
+    precision: Any = choose_precision(config.train.precision, config.model.d_model)
+    config = dataclasses.replace(
+        config,
+        model=dataclasses.replace(config.model, vocab_size=size),
+        train=dataclasses.replace(config.train, precision=precision),  # a resumed run keeps it
+    )
     write_json(directory / "config.json", config.to_dict())
 
     _seed(config.seed)
@@ -145,7 +151,7 @@ def _fit(module: TrainingModule, data: TrainingData, recorder: Recorder, checkpo
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
-        precision=choose_precision(module.run_config.train.precision),
+        precision=LIGHTNING[module.run_config.train.precision],  # type: ignore[arg-type]
         max_epochs=-1,
         max_steps=-1,
         callbacks=[_Restore(checkpoint), recorder.averaged, recorder],
@@ -191,14 +197,6 @@ class _Restore(L.Callback):
         torch.set_rng_state(self.checkpoint["rng"])
         if torch.cuda.is_available() and self.checkpoint["cuda_rng"]:
             torch.cuda.set_rng_state_all(self.checkpoint["cuda_rng"])
-
-
-def choose_precision(asked: str) -> Any:
-    """What the device does well: bfloat16 with float32 weights on a GPU that has it, else float32. A CPU without
-    bfloat16 units does it over a hundred times slower."""
-    if asked == "auto":
-        asked = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32"
-    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[asked]
 
 
 def keep_memory() -> None:

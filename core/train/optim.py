@@ -9,6 +9,9 @@ from torch import Tensor
 from core.config import OptimConfig
 from core.model import LanguageModel
 from core.model.linear import linear
+from core.train.precision import has_bfloat16_units
+
+SMALL = 128  # rows or columns up to which many matrices at once are quicker than one after another by oneDNN
 
 
 def make_optimizers(model: LanguageModel, config: OptimConfig) -> list[torch.optim.Optimizer]:
@@ -94,8 +97,10 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     A Newton-Schulz iteration: an odd polynomial, applied repeatedly, pushes all singular values towards 1 (to within
     about 0.7 to 1.2, which is enough) with matrix products only. The coefficients are Jordan's.
     """
-    if matrices.is_cuda:
+    if has_bfloat16_units(matrices.device):
         return _newton_schulz(matrices.to(torch.bfloat16), steps)
+    if matrices.device.type != "cpu" or min(matrices.shape[-2:]) <= SMALL:
+        return _newton_schulz(matrices.float(), steps)
     return torch.stack([_newton_schulz(matrix.float(), steps) for matrix in matrices])
 
 
