@@ -37,7 +37,7 @@ PRESETS: dict[str, Preset] = {
         "English to Japanese on 50,000 sentence pairs, given as --src and --tgt; under an hour on two cores.",
         RunConfig(
             model=ModelConfig(
-                family="transformer", d_model=256, n_layers=3, n_heads=8, d_ff=1_024, max_seq_len=128, dropout=0.2
+                family="transformer", d_model=256, n_layers=3, n_heads=8, d_ff=1_024, max_seq_len=128, dropout=0.25
             ),
             tokenizer=TokenizerConfig(vocab_size=4_000),
             data=DataConfig(src_language="en", tgt_language="ja", pretokenized=True),
@@ -45,8 +45,8 @@ PRESETS: dict[str, Preset] = {
                 optimizer="muon", learning_rate=2e-3, warmup_steps=200, weight_decay=0.02, min_lr_ratio=0.02
             ),
             train=TrainConfig(
-                max_steps=1_300, batch_tokens=4_096, label_smoothing=0.1, val_every=100, checkpoint_every=100,
-                sample_every=100, log_every=10, ema_decay=0.998, snapshots=12,
+                max_steps=4_000, batch_tokens=4_096, label_smoothing=0.1, val_every=200, checkpoint_every=100,
+                sample_every=400, log_every=20, ema_decay=0.999, snapshots=12,
             ),
             decode=TRANSLATE,
         ),

@@ -79,7 +79,7 @@ class Muon(torch.optim.Optimizer):
                 scale = group["lr"] * max(1.0, rows / columns) ** 0.5
                 for (part, _), update in zip(parts, updates):
                     part.mul_(1 - group["lr"] * group["weight_decay"])
-                    part.add_(update.to(part.dtype), alpha=-scale)
+                    part.add_(update, alpha=-scale)
 
 
 def _stacked_matrices(name: str, parameter: Tensor) -> int:
@@ -98,10 +98,10 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     about 0.7 to 1.2, which is enough) with matrix products only. The coefficients are Jordan's.
     """
     if has_bfloat16_units(matrices.device):
-        return _newton_schulz(matrices.to(torch.bfloat16), steps)
+        return _newton_schulz(matrices.to(torch.bfloat16), steps).to(matrices.dtype)
     if matrices.device.type != "cpu" or min(matrices.shape[-2:]) <= SMALL:
-        return _newton_schulz(matrices.float(), steps)
-    return torch.stack([_newton_schulz(matrix.float(), steps) for matrix in matrices])
+        return _newton_schulz(matrices, steps)
+    return torch.stack([_newton_schulz(matrix, steps) for matrix in matrices])
 
 
 def _newton_schulz(x: Tensor, steps: int) -> Tensor:
