@@ -168,11 +168,20 @@ class DataConfig:
     pretokenized: bool = False  # words are split by spaces: join them; English in the forms that people type
     val_fraction: float = 0.05  # when no validation data is named
     max_examples: int = 0  # 0: all
-    streaming: bool = False  # read a hub dataset as it arrives
+    streaming: bool = False  # read while training, for sets larger than memory: see core.data.stream
+    shuffle_buffer: int = 10_000  # streaming: examples that are shuffled among themselves; 0: in their order
+    max_tokens: int = 0  # streaming: use only the first so many tokens, over and over; 0: as many as training takes
+    head_examples: int = 10_000  # streaming: so many first examples train the tokenizer and give validation data
+    timeout: float = 120.0  # streaming: seconds without a sign of life until a source is given up; 0: never
 
     def __post_init__(self) -> None:
         if not 0 < self.val_fraction < 1:
             raise ConfigError(f"data.val_fraction must lie between 0 and 1, not {self.val_fraction}.")
+        for name in ("max_examples", "shuffle_buffer", "max_tokens", "timeout"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"data.{name} must not be negative, but is {getattr(self, name)}.")
+        if self.head_examples < 2:
+            raise ConfigError(f"data.head_examples must be at least 2, not {self.head_examples}.")
         if bool(self.src) != bool(self.tgt):
             raise ConfigError("data.src and data.tgt name a pair of files: give both.")
         if bool(self.val_src) != bool(self.val_tgt):

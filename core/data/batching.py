@@ -1,11 +1,12 @@
 """From lists of ids to batches: token-budget buckets for pairs, packed blocks for language modelling.
 
 The order of batches is a pure function of (seed, epoch), so a place in the data is two numbers, (epoch, index), and a
-resumed run continues with the very batch that would have come next.
+resumed run continues with the very batch that would have come next. Streams have places of their own: see stream.py.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,7 +33,33 @@ class Batch:
         return Batch(self.input_ids.to(device), self.targets.to(device), self.num_target_tokens, *moved)
 
 
-class PairBatches:
+class Epochs:
+    """What sets that are held in memory share: batches epoch after epoch."""
+
+    def batches(self, epoch: int, shuffle: bool = True) -> list[np.ndarray]:
+        """The rows of each batch of an epoch."""
+        raise NotImplementedError
+
+    def walk(self, place: tuple[int, ...]) -> "Walked":
+        """Endless batches from a place on: what makes them, their rows, and the place after each."""
+        epoch, index = place
+        order = self.batches(epoch)
+        if not order:
+            raise ValueError("There is no batch to train on.")
+        while True:
+            if index >= len(order):
+                epoch, index = epoch + 1, 0
+                order = self.batches(epoch)
+            index += 1
+            yield self, order[index - 1], (epoch, index)  # type: ignore[misc]
+
+    def epoch_of(self, place: tuple[int, ...]) -> float:
+        """How often the data was gone through."""
+        epoch, index = place
+        return epoch + index / max(1, len(self.batches(epoch)) if index else 1)
+
+
+class PairBatches(Epochs):
     """Sentence pairs, sorted into batches of similar length so that little of a batch is padding: see `buckets`."""
 
     def __init__(
@@ -69,7 +96,9 @@ class PairBatches:
 
     def batches(self, epoch: int, shuffle: bool = True) -> list[np.ndarray]:
         """Indices of the pairs of each batch of an epoch."""
-        rng = np.random.default_rng((self.seed, epoch)) if shuffle else None
+        return self.ordered(np.random.default_rng((self.seed, epoch)) if shuffle else None)
+
+    def ordered(self, rng: np.random.Generator | None) -> list[np.ndarray]:
         return buckets(self.lengths, self.batch_tokens, rng)
 
     def target_tokens(self, indices: np.ndarray) -> int:
@@ -93,7 +122,7 @@ class PairBatches:
             yield self.batch(indices)
 
 
-class BlockBatches:
+class BlockBatches(Epochs):
     """One long stream of ids, cut into blocks of max_seq_len tokens; every block is predicted from its start.
 
     A block's input begins with the begin token, so that a model always has seen it when it starts on a prompt. Each
@@ -138,6 +167,19 @@ class BlockBatches:
             yield self.batch(starts)
 
 
+Walked = Iterator[tuple[PairBatches | BlockBatches, np.ndarray, tuple[int, ...]]]
+
+
+class Walk(Protocol):
+    """What training reads: sets in memory (`Epochs`), and streams (core.data.stream)."""
+
+    def walk(self, place: tuple[int, ...]) -> "Walked":
+        """Endless batches from a place on: what makes them, their rows, and the place after each."""
+
+    def epoch_of(self, place: tuple[int, ...]) -> float:
+        """How often the data was gone through."""
+
+
 class StepStream:
     """Endless optimiser steps, each a list of micro-batches; knows its place and can begin at any.
 
@@ -147,34 +189,29 @@ class StepStream:
 
     def __init__(
         self,
-        source: PairBatches | BlockBatches,
+        source: "Walk",
         accumulate: int,
         place: tuple[int, ...] = (0, 0),
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.source, self.accumulate = source, accumulate
-        self.place = place  # of the next batch to be given out: (epoch, index)
+        self.place = place  # of the next batch to be given out; of sets in memory: (epoch, index)
         self.rank, self.world = rank, world
 
     def __iter__(self) -> Iterator[tuple[list[Batch], int, tuple[int, ...]]]:
         """Yields the rank's micro-batches of a step, the target tokens of the whole step (of all ranks), and the place
         after it. The place travels with the step because a loader may have fetched further ahead than training has
         come."""
-        epoch, index = self.place
-        order = self.source.batches(epoch)
-        if not order:
-            raise ValueError("There is no batch to train on.")
+        walk = self.source.walk(self.place)
+        place = self.place
         while True:
             step: list[Batch] = []
             tokens = 0
             for _ in range(self.accumulate):
-                if index >= len(order):
-                    epoch, index = epoch + 1, 0
-                    order = self.source.batches(epoch)
-                tokens += self.source.target_tokens(order[index])
-                mine = order[index][self.rank :: self.world]
+                batches, rows, place = next(walk)
+                tokens += batches.target_tokens(rows)
+                mine = rows[self.rank :: self.world]
                 if len(mine):
-                    step.append(self.source.batch(mine))
-                index += 1
-            yield step, tokens, (epoch, index)
+                    step.append(batches.batch(mine))
+            yield step, tokens, place

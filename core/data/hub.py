@@ -9,32 +9,67 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from core.data.readers import SUFFIXES
+from core.data.shards import Shards, decoded
 from core.errors import DataError
 
 _PROBE_SECONDS = 5.0
+_TABLE_ROWS = 256  # rows of a stream that are decoded at a time
 
 
 def load_rows(
     name: str,
     configuration: str = "",
     split: str = "train",
-    streaming: bool = False,
-    max_examples: int = 0,
     progress: Callable[[float, str], Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of one split. Raises DataError: unknown name, configuration or split, or no way to the hub.
+    """The rows of one split. Raises DataError: unknown name, configuration or split, or no way to the hub."""
+    loaded, online = _open(name, configuration, split, False, progress)
+    try:
+        rows = loaded.to_list()
+    except Exception as error:
+        raise DataError(_sentence(name, configuration, split, error, online)) from None
+    if not rows:
+        raise DataError(f"The split {split!r} of {name} has no rows.")
+    return rows
 
-    With streaming only the first `max_examples` rows are fetched, and max_examples must be given.
-    """
+
+class HubShards(Shards):
+    """A data set of the hub, or a directory with one, read as it arrives: a shard is a file of it."""
+
+    def __init__(self, name: str, configuration: str = "", split: str = "train") -> None:
+        self.title, self.configuration, self.split = name, configuration, split
+        loaded, self.online = _open(name, configuration, split, True)
+        if hasattr(loaded, "to_iterable_dataset"):  # saved on this disk: its rows are mapped, not read
+            self.total = len(loaded)
+            loaded = loaded.to_iterable_dataset()
+        elif loaded.info.splits and split in loaded.info.splits:
+            self.total = loaded.info.splits[split].num_examples or 0
+        self.tables = loaded.with_format("arrow")
+        self.count = max(1, self.tables.num_shards)
+
+    def rows(self, shard: int, start: int = 0) -> Iterator[dict[str, Any]]:
+        try:
+            tables = self.tables.shard(num_shards=self.count, index=shard) if self.count > 1 else self.tables
+            yield from decoded(tables.iter(batch_size=_TABLE_ROWS), start)
+        except Exception as error:
+            raise DataError(_sentence(self.title, self.configuration, self.split, error, self.online)) from None
+
+
+def _open(
+    name: str,
+    configuration: str,
+    split: str,
+    streaming: bool,
+    progress: Callable[[float, str], Any] | None = None,
+) -> tuple[Any, bool]:
+    """The split as `datasets` opens it, and whether the hub (or the directory) is there."""
     directory = Path(name).expanduser()
     is_directory = directory.is_dir()
-    if streaming and not max_examples:
-        raise DataError(f"{name} is read as it arrives (data.streaming): set data.max_examples to say how many rows.")
     if is_directory:
         _check_directory(directory)
     else:
@@ -57,17 +92,11 @@ def load_rows(
                 loaded = datasets.load_dataset(
                     str(directory) if is_directory else name, configuration or None, split=split, streaming=streaming
                 )
-        if streaming:
-            rows = list(itertools.islice(loaded, max_examples))
-        else:
-            rows = loaded.to_list()
     except DataError:
         raise
     except Exception as error:  # `datasets` raises a dozen kinds of its own, of pyarrow's and of the network's
         raise DataError(_sentence(name, configuration, split, error, online)) from None
-    if not rows:
-        raise DataError(f"The split {split!r} of {name} has no rows.")
-    return rows
+    return loaded, online
 
 
 def _check_directory(directory: Path) -> None:

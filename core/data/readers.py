@@ -14,7 +14,7 @@ from typing import Any
 from core.errors import DataError
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet")
-_DOCUMENT_COLUMNS = ("document", "doc_id", "document_id", "dialogue_id", "conversation_id", "id")
+DOCUMENT_COLUMNS = ("document", "doc_id", "document_id", "dialogue_id", "conversation_id", "id")
 
 
 def existing_file(name: str) -> Path:
@@ -200,25 +200,31 @@ def column_names(row: dict[str, Any]) -> list[str]:
 
 
 def document_values(rows: list[dict[str, Any]]) -> list[str]:
-    """The document that each row belongs to, by a column that says so; "" where none is named.
+    """The document that each row belongs to, by a column that says so; "" where none is named."""
+    column = document_column(rows)
+    return [document_name(row.get(column)) or "" for row in rows] if column else [""] * len(rows)
+
+
+def document_column(rows: list[dict[str, Any]]) -> str:
+    """The column that says which document a row belongs to, or "".
 
     A column with another value in every row names the row, one with a single value the data set: neither is a document.
     A plain `id` must have one and a half rows a value at least, as repeated ids happen where data sets were joined.
     """
-    for column in _DOCUMENT_COLUMNS:
+    for column in DOCUMENT_COLUMNS:
         if not any(column in row for row in rows):
             continue
-        values = [_document_name(row.get(column)) for row in rows]
+        values = [document_name(row.get(column)) for row in rows]
         if None in values:
             continue
         known = [value for value in values if value]
         different = len(set(known))
         if 1 < different < len(known) / (1.5 if column == "id" else 1):
-            return values  # type: ignore[return-value]
-    return [""] * len(rows)
+            return column
+    return ""
 
 
-def _document_name(value: Any) -> str | None:
+def document_name(value: Any) -> str | None:
     """A document's name as text: 7, 7.0 and "7" are the same one, as files of different kinds have it. "" for a value
     that is missing, None for one that names nothing (a list, an object)."""
     if value is None or isinstance(value, float) and value != value:

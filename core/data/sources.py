@@ -26,15 +26,19 @@ BUILTIN = ("builtin:enja", "builtin:pydocs")
 def load_corpus(
     config: "DataConfig", kind: Literal["pairs", "text"], seed: int = 0, progress: Progress | None = None
 ) -> Corpus:
-    """Read the data that `config` names, as sentence pairs or as documents to model.
+    """Read the data that `config` names, as sentence pairs or as documents to model; of a stream its beginning.
 
     progress: called as progress(share between 0 and 1, what is happening). Raises DataError.
     """
     say = progress or (lambda share, what: None)
     say(0.0, "Reading the data")
+    if config.src and kind == "text":
+        raise DataError("Parallel files (data.src, data.tgt) train the transformer family; choose it, or a text.")
+    if is_stream(config):
+        from core.data.head import read_head
+
+        return read_head(config, kind, seed, say).corpus
     if config.src or config.tgt:
-        if kind == "text":
-            raise DataError("Parallel files (data.src, data.tgt) train the transformer family; choose it, or a text.")
         corpus = _from_pairs(_parallel_pairs(config.src, config.tgt), _validation_pairs(config), config, seed)
         corpus.description = f"{Path(config.src).name} and {Path(config.tgt).name}"
     elif config.name.startswith("builtin:"):
@@ -146,24 +150,24 @@ def _from_pairs(pairs: list[Pair], val: list[Pair] | None, config: "DataConfig",
         if not train:
             raise DataError("Every training pair is in the validation data too; name different files.")
     if config.pretokenized:
-        train = _typed_forms(train, config, seed)
-        held_out = [_typed(pair, config) for pair in held_out]
+        train = typed_forms(train, config, seed)
+        held_out = [typed(pair, config) for pair in held_out]
     documents = len({pair.document for pair in (*train, *held_out) if pair.document})
     return Corpus("pairs", train, held_out, dropped={why: n for why, n in dropped.items() if n}, documents=documents)
 
 
-def _typed(pair: Pair, config: "DataConfig") -> Pair:
+def typed(pair: Pair, config: "DataConfig") -> Pair:
     return pair._replace(src=join_words(pair.src, config.src_language), tgt=join_words(pair.tgt, config.tgt_language))
 
 
-def _typed_forms(pairs: list[Pair], config: "DataConfig", seed: int) -> list[Pair]:
+def typed_forms(pairs: list[Pair], config: "DataConfig", seed: int) -> list[Pair]:
     """Every pair as people type it; an English source also in the corpus's form, and a third in a hasty form."""
     cjk = any("\u3040" <= character <= "\u9fff" for pair in pairs[:50] for character in pair.src)
     english = config.src_language in ("en", "") and not cjk
     chance = random.Random(f"forms-{seed}")
     forms: list[Pair] = []
     for pair in pairs:
-        joined = _typed(pair, config)
+        joined = typed(pair, config)
         if not english:
             forms.append(joined)
             continue
@@ -232,6 +236,11 @@ def _texts_of(
 # ---------------------------------------------------------------------------------------------------- helpers
 
 
+def is_stream(config: "DataConfig") -> bool:
+    """Whether the data is read while training (what is built in is small and never is)."""
+    return config.streaming and (bool(config.src) or not config.name.startswith("builtin:"))
+
+
 def is_hub_name(name: str) -> bool:
     """True for what can only be a Hugging Face dataset: "org/name", or "name" without a known file ending."""
     return not _is_local(name) and Path(name).suffix.lower() not in (*readers.SUFFIXES, ".md", ".text")
@@ -249,7 +258,7 @@ def _rows_of(name: str, config: "DataConfig", split: str, say: Progress | None) 
         return readers.read_rows(name)
     from core.data.hub import load_rows
 
-    return load_rows(name, config.configuration, split, config.streaming, config.max_examples, say)
+    return load_rows(name, config.configuration, split, say)
 
 
 def _title(config: "DataConfig") -> str:

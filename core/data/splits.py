@@ -107,14 +107,14 @@ def hold_out(sizes: dict[str, int], fraction: float, seed: int) -> set[str]:
 
 def without(train: list[str], val: list[str], dropped: Counter[str]) -> list[str]:
     """The training texts that are not among the validation texts, whatever the case and spacing."""
-    begins = {_beginning(text) for text in val}
+    begins = {beginning(text) for text in val}
     known = {key(text) for text in val}
-    kept = [text for text in train if _beginning(text) not in begins or key(text) not in known]
+    kept = [text for text in train if beginning(text) not in begins or key(text) not in known]
     dropped[HELD_OUT] += len(train) - len(kept)
     return kept
 
 
-def _beginning(text: str) -> str:
+def beginning(text: str) -> str:
     """The first 100 characters of the text's key, in most cases without computing all of it."""
     begin = key(text[:400])
     return (begin if len(begin) >= 100 else key(text))[:100]
