@@ -25,6 +25,8 @@ BENCHMARKS = {
     "nanogpt": "peers:speed",
     "nanogpt-loss": "peers:loss",
     "shakespeare-137s": "peers:free_configuration",
+    "joeynmt": "peers_joeynmt:speed",
+    "joeynmt-bleu": "peers_joeynmt:bleu",
     "gpu": "gpu:gpu",
 }
 
