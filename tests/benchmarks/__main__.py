@@ -28,6 +28,8 @@ BENCHMARKS = {
     "joeynmt": "peers_joeynmt:speed",
     "joeynmt-bleu": "peers_joeynmt:bleu",
     "gpu": "gpu:gpu",
+    "gpu-gpt2": "gpu_training:gpt2",
+    "gpu-shakespeare": "gpu_training:shakespeare",
 }
 
 
