@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.config import RunConfig, from_dict
-from core.data.preview import Preview
+from core.data.preview import Preview, preview
 from core.errors import DataError, UserError
+from core.run import default_runs_dir
 from playground.jobs import import_path
 
 LIMIT = 120.0  # seconds
@@ -75,10 +76,8 @@ class Asked:
 
 
 def main() -> None:
-    from core.data.preview import preview  # type: ignore[attr-defined]
-
     try:
-        answer = preview(RunConfig.from_json(sys.stdin.read())).to_dict()
+        answer = preview(RunConfig.from_json(sys.stdin.read()), default_runs_dir()).to_dict()
     except UserError as error:
         answer = {"error": str(error)}
     except MemoryError:

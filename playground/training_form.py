@@ -249,6 +249,6 @@ def rest_assignments(steps: float | None, learning_rate: float | None, config: R
 
 
 def _whole(value: float | None, what: str, least: int, most: int) -> int:
-    if value is None or not least <= value <= most or int(value) != value:
+    if not isinstance(value, (int, float)) or not least <= value <= most or int(value) != value:
         raise ConfigError(f"{what} must be a whole number from {least:,} to {most:,}.")
     return int(value)

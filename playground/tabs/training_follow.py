@@ -285,9 +285,11 @@ def _config(progress: Progress) -> dict[str, Any]:
 
 def _parameters(progress: Progress) -> str:
     try:
-        return short_count(models.num_parameters(read_config(progress.directory).model))
+        model = read_config(progress.directory).model
     except UserError:
         return "–"
+    # The size of the vocabulary is known once the tokenizer is.
+    return short_count(models.num_parameters(model)) if model.vocab_size else "–"
 
 
 def _trained_here(progress: Progress | None) -> bool:

@@ -224,7 +224,7 @@ def _changed(said: str, follow: str | None, beside: list[str], model: str | None
     choices = run_choices()
     return [
         notice(said, "info"), gr.update(choices=choices, value=follow), gr.update(choices=choices, value=beside),
-        gr.update(choices=models.modelrun_choices(), value=model), table_html(follow),
+        gr.update(choices=models.model_choices(), value=model), table_html(follow),
     ]  # fmt: skip
 
 

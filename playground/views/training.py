@@ -136,7 +136,7 @@ def _wandb(url: str, sync: str) -> str:
 
 def samples_html(samples: Sequence[dict[str, Any]], trained_here: bool = True) -> str:
     """What the model made of the same few texts at each time it was asked, the newest first."""
-    shown = [line for line in samples if isinstance(line.get("samples"), list)][::-1]
+    shown = [line for line in samples if _is_sample(line)][::-1]
     if not shown:
         said = "Samples appear here while it learns." if trained_here else "Samples are written by a training run."
         return f'<p class="training-empty">{said}</p>'
@@ -162,6 +162,11 @@ def samples_html(samples: Sequence[dict[str, Any]], trained_here: bool = True) -
             f"<table><tbody>{told if reference else ''}{rows}</tbody></table></div>"
         )
     return f'<div class="training-samples">{"".join(blocks)}</div>'
+
+
+def _is_sample(line: dict[str, Any]) -> bool:
+    found = line.get("samples")
+    return isinstance(found, list) and all(isinstance(one, dict) for one in found) and isinstance(line.get("step"), int)
 
 
 def log_html(log: str) -> str:

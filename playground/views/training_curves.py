@@ -71,7 +71,7 @@ def curves(
             x, y = _points(figures, key, look)
             if len(x):
                 drawn.add(key)
-                _add(figure, name, key, x, y, look, PALETTE[place % len(PALETTE)] if len(runs) > 1 else "")
+                _add(figure, _plain(name), key, x, y, look, PALETTE[place % len(PALETTE)] if len(runs) > 1 else "")
     mixed = {"bleu", "val_bits_per_byte"} <= drawn
     if look.chart == "score":
         title = "bits per byte" if drawn == {"val_bits_per_byte"} else "BLEU, chrF" if "chrf" in drawn else "BLEU"
@@ -155,10 +155,10 @@ def _add(figure: Any, name: str, key: str, x: np.ndarray, y: np.ndarray, look: L
     marked = validation or key in ("bleu", "val_bits_per_byte")
     few = len(x) == 1 or (marked and len(x) <= 60)
     figure.add_scatter(
-        x=x, y=y, mode="lines+markers" if few else "lines", name=_plain(name) if compared else label, line=line,
+        x=x, y=y, mode="lines+markers" if few else "lines", name=name if compared else label, line=line,
         marker={"size": 7 if marked else 5, "symbol": "diamond" if marked else "circle", "color": colour},
         showlegend=not compared or not any(t.legendgroup == name and t.showlegend for t in figure.data),
-        hovertemplate=(f"<b>{_plain(name)}</b><br>" if compared else "") + told + "<extra></extra>", **common,
+        hovertemplate=(f"<b>{name}</b><br>" if compared else "") + told + "<extra></extra>", **common,
     )  # fmt: skip
 
 

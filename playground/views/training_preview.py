@@ -64,19 +64,19 @@ def _share(share: float) -> str:
 
 def _lengths(lengths: "Lengths", context: int) -> str:
     """A small histogram: bars are the counts of the bins, their heights in proportion."""
-    most = max(lengths.counts, default=0) or 1
-    count, width, height = max(1, len(lengths.counts)), 240, 64
-    step = width / count
+    most, width, height = max(lengths.counts, default=0) or 1, 240, 64
+    edges = lengths.edges or (0, 0)
+    scale = width / max(1, edges[-1] - edges[0])
     bars = "".join(
-        f'<rect x="{i * step + 0.5:.1f}" width="{max(1.0, step - 1):.1f}" y="{height - height * c / most:.1f}" '
-        f'height="{height * c / most:.1f}"><title>{_bin(lengths, i)}: {c:,}</title></rect>'
-        for i, c in enumerate(lengths.counts)
+        f'<rect x="{(low - edges[0]) * scale:.1f}" width="{max(0.8, (high - low) * scale - 0.8):.1f}" '
+        f'y="{height - height * c / most:.1f}" height="{height * c / most:.1f}">'
+        f"<title>{_bin(lengths, i)}: {c:,}</title></rect>"
+        for i, (low, high, c) in enumerate(zip(edges[:-1], edges[1:], lengths.counts))
     )
     title = f"{lengths.column}, in {lengths.unit}"
     told = f"median {lengths.median:,}, mean {lengths.mean:,.1f}, 95% up to {lengths.p95:,}, longest {lengths.most:,}"
     if lengths.unit == "tokens" and lengths.column != "text" and lengths.most >= context:
         told += f"; the context holds {context:,}"
-    edges = lengths.edges or (0, 0)
     return (
         f'<figure class="lengths"><figcaption>{escape(title)}</figcaption>'
         f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" aria-label="{escape(told)}">'

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from core.config import RunConfig
-from core.errors import RunError
+from core.errors import ConfigError, RunError
 from core.run import Status, create_run, read_status
 from playground import jobs
 from playground.jobs import LocalBackend, last_words, read_log, unused_name
@@ -60,7 +60,10 @@ def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, tmp_path)
     directory = backend.launch(config, "t1")
     assert backend.status("t1").is_active
     assert os.getsid(backend.status("t1").pid) != os.getsid(0)  # the end of this process does not reach it
-    wait_for(lambda: any("val_loss" in line for line in backend.progress("t1").metrics))
+    wait_for(
+        lambda: any("val_loss" in line for line in backend.progress("t1").metrics) or not backend.status("t1").is_active
+    )
+    assert backend.status("t1").error == ""
     other = LocalBackend(directory.parent)  # nothing is remembered: any other one can follow and stop it
     assert "stops after this step" in other.stop("t1")
     wait_for(lambda: not other.status("t1").is_active)
@@ -71,6 +74,66 @@ def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, tmp_path)
     with pytest.raises(RunError, match="already a run 't1'"):
         backend.launch(config, "t1")
     assert other.progress("t1").metrics == progress.metrics  # nothing was overwritten
+
+    # It goes on from there, to another end.
+    reached = progress.reached
+    with pytest.raises(ConfigError, match="model.d_model"):
+        other.resume("t1", ["model.d_model=32"])
+    assert other.progress("t1").resumable
+    other.resume("t1", [f"train.max_steps={reached + 4}", "optim.learning_rate=0.0001"])
+    wait_for(lambda: not other.status("t1").is_active)
+    progress = other.progress("t1")
+    assert (progress.status.state, progress.status.error, progress.reached) == ("done", "", reached + 4)
+    steps = [line["step"] for line in progress.metrics if "loss" in line]
+    assert steps == sorted(set(steps))  # as if it had never stopped
+    with pytest.raises(RunError, match="give it more steps"):
+        other.resume("t1")
+
+
+def test_a_run_that_is_killed_while_it_starts_is_failed(backend):
+    backend.launch(TINY, "t3")
+    os.kill(backend.status("t3").pid, signal.SIGKILL)
+    wait_for(lambda: not backend.status("t3").is_active, 10)
+    assert backend.status("t3").state == "failed"
+    assert backend.status("t3").error.startswith("The training process is gone.")
+    assert not backend.running()
+
+
+def test_pausing_is_a_wish_that_can_be_taken_back(backend, sleeper):
+    directory, process = sleeper
+    with pytest.raises(RunError, match="not paused"):
+        backend.unpause("deaf")
+    assert "pauses after this step" in backend.pause("deaf")
+    assert (directory / "pause").exists() and backend.progress("deaf").pausing
+    assert "goes on" in backend.unpause("deaf") and not (directory / "pause").exists()
+    backend.pause("deaf")
+    process.kill()
+    process.wait()
+    for wish in (backend.pause, backend.unpause):
+        with pytest.raises(RunError, match="is not training"):
+            wish("deaf")
+
+
+def test_wishes_of_the_time_before_are_forgotten_when_a_run_goes_on(backend, monkeypatch):
+    directory = create_run(TINY, "again")
+    Status(state="cancelled", step=5, steps=9, seconds=3.0).write(directory)
+    for wish in ("stop", "pause"):
+        (directory / wish).touch()
+    monkeypatch.setattr(jobs.sys, "executable", "true")
+    backend.resume("again")
+    assert not (directory / "stop").exists() and not (directory / "pause").exists()
+
+
+def test_a_bundled_run_is_not_resumed(backend, monkeypatch, tmp_path):
+    import core.run
+    import core.runs_admin
+
+    for module in (core.run, core.runs_admin):
+        monkeypatch.setattr(module, "BUNDLED", tmp_path / "bundled")
+    directory = create_run(TINY, "given", tmp_path / "bundled")
+    Status(state="cancelled").write(directory)
+    with pytest.raises(RunError, match="came with the program"):
+        backend.resume("given")
 
 
 def test_a_run_that_fails_says_why(backend):

@@ -1,4 +1,4 @@
-"""The Training tab: the form as a configuration, uploads, starting, following."""
+"""The Training tab's form: as a configuration, uploads, starting, a look at the data."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,13 @@ import gradio as gr
 import pytest
 
 from core.errors import ConfigError, DataError, UserError
-from core.files import append_jsonl, write_json
 from core.presets import PRESETS, preset
-from core.run import Status, create_run, find_run, list_runs
+from core.run import find_run, list_runs
 from playground import training_form
 from playground.jobs import LocalBackend
-from playground.tabs import training
-from playground.training_form import Form, configuration, keep_upload, usual_data
+from playground.tabs import training, training_start
+from playground.tabs.training_follow import SHOWN
+from playground.training_form import Form, configuration, keep_upload, rest_assignments, usual_data
 
 
 @pytest.fixture
@@ -22,6 +22,13 @@ def started(monkeypatch):
     names = []
     monkeypatch.setattr(LocalBackend, "_start", lambda self, directory, *options: names.append(directory.name))
     return names
+
+
+LOOKS = ([], "loss", "step", 0.0, False)
+
+
+def start(name, *form):
+    return training.start_training(name, *LOOKS, *form)
 
 
 def upload(tmp_path, name, data) -> str:
@@ -135,7 +142,7 @@ def test_two_text_files_are_pairs(no_runs, tmp_path):
 )  # fmt: skip
 def test_uploads_that_cannot_be_used(no_runs, started, tmp_path, name, data, sentence):
     values = ["demo", "preset", None, None, "upload", upload(tmp_path, name, data)]
-    said, *others = training.start_training("t1", *values)
+    said, *others = start("t1", *values)
     assert sentence in said.replace("&#x27;", "'") and 'role="alert"' in said
     assert not started and not list_runs()
 
@@ -157,88 +164,25 @@ def test_names_of_uploads_stay_in_their_folder(no_runs, tmp_path, name):
 
 
 def test_start_makes_the_run_and_follows_it(no_runs, started):
-    said, follow, name, *shown = training.start_training("t1", "demo", "small", None, None, "builtin")
+    said, follow, name, *shown = start("t1", "demo", "small", None, None, "builtin")
     assert started == ["t1"] and "t1 is starting" in said
     assert follow["value"] == "t1" and follow["choices"][0][1] == "t1" and name == "demo-1"
     config = json.loads((find_run("t1") / "config.json").read_text())
     assert config["model"]["d_model"] == 128 and config["data"]["name"] == "builtin:enja"
-    assert "waiting to start" in shown[0] and shown[5].active
+    shown = dict(zip(SHOWN, shown, strict=True))
+    assert "waiting to start" in shown["status"] and shown["timer"].active and shown["stop"]["visible"]
 
 
 def test_a_name_that_is_taken_overwrites_nothing(no_runs, started):
-    training.start_training("t1", "demo")
+    start("t1", "demo")
     before = (find_run("t1") / "config.json").read_bytes()
-    said = training.start_training("t1", "gpt-shakespeare")[0]
+    said = start("t1", "gpt-shakespeare")[0]
     assert "already a run" in said and (find_run("t1") / "config.json").read_bytes() == before and started == ["t1"]
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", None])
 def test_a_name_that_is_none_is_said(no_runs, started, name):
-    assert "cannot be a run" in training.start_training(name, "demo")[0] and not started
-
-
-def test_stop_without_a_run_is_said(no_runs):
-    assert 'role="alert"' in training.stop_training(None)
-    assert "no run" in training.stop_training("nope")
-
-
-# --------------------------------------------------------------------------------------------------- following
-
-
-@pytest.fixture
-def followed(runs, tmp_path, monkeypatch):
-    """A run that is training, as far as its files say."""
-    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "runs"))
-    directory = create_run(preset("demo"), "live")
-    Status(state="running", pid=1, step=10, steps=300, eta=60.0).write(directory)
-    append_jsonl(directory / "metrics.jsonl", {"step": 10, "loss": 6.0, "tokens_per_second": 100.0})
-    return directory
-
-
-def test_on_arrival_what_trains_is_shown(followed):
-    follow, name, status, plot, samples, log, stop, timer, seen = training.arrive("tiny-gpt")
-    assert follow["value"] == "live" and name == "demo-1" and "10 of 300" in status
-    assert list(plot.data[0].y) == [6.0] and stop["interactive"] and timer.active
-
-
-def test_a_look_draws_only_what_has_changed(followed):
-    seen = training.follow_run("live")[-1]
-    assert all(value == gr.skip() for value in training.look("live", seen))
-    append_jsonl(followed / "samples.jsonl", {"step": 10, "samples": [{"prompt": "p", "output": "o"}]})
-    status, plot, samples, *_, seen, follow, models = training.look("live", seen)
-    assert plot == gr.skip() and "step 10" in samples and follow == gr.skip() == models
-    append_jsonl(followed / "metrics.jsonl", {"step": 20, "loss": 5.0})
-    assert list(training.look("live", seen)[1].data[0].y) == [6.0, 5.0]
-
-
-def test_a_run_that_is_done_appears_in_the_header_and_is_looked_at_no_more(followed, small_runs):
-    seen = training.follow_run("live")[-1]
-    for name in ("model.safetensors", "tokenizer.json"):
-        (followed / name).write_bytes((small_runs / "tiny-gpt" / name).read_bytes())
-    Status(state="done", step=300, steps=300).write(followed)
-    *_, timer, seen, follow, models = training.look("live", seen)
-    assert not timer.active and ("live · own", "live") in models["choices"]
-    assert any(label == "live · done" for label, _ in follow["choices"])
-
-
-def test_the_headers_run_is_shown_when_nothing_trains(runs):
-    append_jsonl(runs / "tiny-gpt" / "metrics.jsonl", {"step": 1, "val_loss": 3.0})
-    assert training.first_run("tiny-gpt") == "tiny-gpt" == training.first_run("tiny-llama")
-
-
-def test_nothing_trained_yet(no_runs):
-    follow, name, status, plot, *_ = training.arrive(None)
-    assert follow["value"] is None and name == "demo-1" and "No run is followed" in status
-    assert "first step" in plot.layout.annotations[0].text
-
-
-def test_a_broken_run_does_not_break_the_list(runs, tmp_path, monkeypatch):
-    monkeypatch.setenv("RUNS_DIR", str(tmp_path))
-    (tmp_path / "bad").mkdir()
-    write_json(tmp_path / "bad" / "config.json", {"modle": {}})
-    (tmp_path / "bad" / "status.json").write_text("{")
-    assert training.run_choices() == [("bad · broken", "bad")]
-    assert "bad" in training.follow_run("bad")[0]
+    assert "cannot be a run" in start(name, "demo")[0] and not started
 
 
 # ------------------------------------------------------------------------------------------------------ fields
@@ -248,7 +192,7 @@ def test_a_broken_run_does_not_break_the_list(runs, tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["builtin", "upload", "hub"])
 def test_only_the_fields_that_are_needed_are_shown(name, kind):
     pairs = preset(name).model.family == "transformer"
-    visible = [update["visible"] for update in training.show_fields(name, kind)]
+    visible = [update["visible"] for update in training_start.show_fields(name, kind)]
     upload, upload_tgt, hub, hub_configuration, text, src, tgt = visible
     assert upload == (kind == "upload") and upload_tgt == (kind == "upload" and pairs)
     assert hub == hub_configuration == (kind == "hub")
@@ -256,19 +200,71 @@ def test_only_the_fields_that_are_needed_are_shown(name, kind):
 
 
 def test_a_preset_fills_in_its_fields(no_runs):
-    about, kind, steps, rate, name, *fields = training.choose_preset("transformer-bsd", "preset", None, None)
+    about, kind, steps, rate, name, *values = training_start.choose_preset("transformer-bsd", "preset", None, None)
     assert "business dialogues" in about and "M parameters" in about
     assert (kind, steps, name) == ("hub", 10_000, "transformer-bsd-1") and rate == 7e-4
+    fields, more = values[:7], dict(zip(training_form.MORE, values[7:], strict=True))
     assert fields[2]["value"] == "ryo0634/bsd_ja_en" and fields[5]["value"] == "en_sentence"
+    assert more["schedule"] == "inverse_sqrt" and more["label_smoothing"] == 0.1 and more["patience"] == 6
 
 
 def test_the_size_is_told_or_why_not():
-    assert "4 layers" in training.about_html("gpt-shakespeare", "medium")
-    assert 'role="alert"' in training.about_html("llama-pydocs", "own", 33, 2)
+    assert "4 layers" in training_start.about_html("gpt-shakespeare", "medium")
+    assert 'role="alert"' in training_start.about_html("llama-pydocs", "own", 33, 2)
 
 
 def test_the_form_has_the_fields_of_the_tab(no_runs):
     with gr.Blocks():
-        tab = training.build()
-    assert len(tab.form) == len(Form.__dataclass_fields__)
-    assert configuration(Form(*[component.value for component in tab.form])).preset == "demo"
+        part = training_start.build()
+    assert len(part.form) == len(Form.__dataclass_fields__)
+    config = configuration(Form(*[component.value for component in part.form]))
+    plain = configuration(Form())
+    assert config == plain and config.preset == "demo"
+
+
+# -------------------------------------------------------------------------------------------------------- more
+
+
+def test_what_is_chosen_under_more_is_trained_with():
+    form = Form(
+        batch_tokens=512, optimizer="adamw", schedule="wsd", warmup_steps=7, dropout=0.25, label_smoothing=0.1,
+        ema_decay=0.99, val_every=11, patience=3, score_examples=50, snapshots=2, precision="bf16", compile=True,
+        gradient_checkpointing=True, devices=2, wandb="offline",
+    )  # fmt: skip
+    config = configuration(form)
+    for name in training_form.MORE:
+        assert getattr(getattr(config, training_form.SECTIONS[name]), name) == getattr(form, name), name
+
+
+def test_the_presets_own_values_under_more_change_nothing():
+    for name in PRESETS:
+        form = dict(zip(training_form.MORE, training_form.more_values(name), strict=True))
+        kind = usual_data(name)
+        hub = {"data": kind, "hub_name": preset(name).data.name} if kind == "hub" else {}
+        assert configuration(Form(name, **hub, **form)) == configuration(Form(name, **hub))
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"batch_tokens": 0}, "tokens of a step"), ({"batch_tokens": 2.5}, "tokens of a step"),
+        ({"dropout": 1}, "Dropout"),
+        ({"dropout": float("nan")}, "Dropout"), ({"dropout": float("inf")}, "Dropout"), ({"ema_decay": 1}, "average"),
+        ({"val_every": -1}, "Validation"), ({"patience": float("inf")}, "Early stopping"),
+        ({"devices": 1000}, "Devices"),
+        ({"optimizer": "sgd"}, "optim.optimizer"), ({"wandb": "=x"}, "train.wandb"), ({"precision": "8"}, "precision"),
+        ({"warmup_steps": "x"}, "warm-up"), ({"snapshots": 1e300}, "Snapshots"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_under_more_is_one_sentence(fields, sentence):
+    with pytest.raises(UserError, match=sentence):
+        configuration(Form(**fields))
+
+
+def test_how_the_rest_is_trained():
+    config = preset("demo")
+    assert rest_assignments(None, None, config) == [] == rest_assignments(240, 3e-3, config)
+    assert rest_assignments(500, 1e-4, config) == ["train.max_steps=500", "optim.learning_rate=0.0001"]
+    for steps, rate in ((0, None), (2.5, None), (None, 0), (None, -1), (None, float("nan"))):
+        with pytest.raises(UserError):
+            rest_assignments(steps, rate, config)
