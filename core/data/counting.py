@@ -27,7 +27,7 @@ def examine(
     config: "RunConfig", runs_dir: Path | None = None, examples: int = 4, limit: int = 0, seed: int = 0
 ) -> tuple[Preview, "Tokenizer"]:
     """`preview`, of everything unless `limit` is given, with the tokenizer that was trained for it."""
-    from core.data.sources import load_corpus
+    from core.data.sources import is_stream, load_corpus
     from core.data.token_cache import TokenCache
     from core.run import default_runs_dir
     from core.tokenizer import load_tokenizer
@@ -48,6 +48,13 @@ def examine(
     lengths = {name: rows.lengths - (end is not None) for name, rows in ids.items()}
     findings = _findings(corpus, chosen, lengths, config)
     steps, tokens_per_step = _steps(chosen, lengths, config)
+    streaming = is_stream(config.data)
+    if streaming:  # its length is not known, unless it is limited
+        if not pairs:  # every batch is full
+            micro = max(1, config.train.batch_tokens // config.train.accumulate)
+            block = config.model.max_seq_len
+            tokens_per_step = max(1, micro // block) * block * config.train.accumulate
+        steps = config.data.max_tokens / tokens_per_step if tokens_per_step else 0.0
     made = Preview(
         kind=corpus.kind,
         description=corpus.description,
@@ -67,6 +74,7 @@ def examine(
         steps_per_epoch=round(steps, 2),
         epochs=round(config.train.max_steps / steps, 3) if steps else 0.0,
         sampled=len(chosen.items) if chosen.scale > 1 else 0,
+        streaming=streaming,
         seconds=round(time.monotonic() - began, 2),
     )
     return made, tokenizer

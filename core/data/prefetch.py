@@ -24,6 +24,7 @@ class Life:
     def __init__(self) -> None:
         self.last = time.monotonic()
         self.stop = threading.Event()
+        self.given_up = False  # it hangs: nobody waits for its end
 
     def beat(self) -> None:
         """To be called whenever something has arrived or is done: a long computation is no stalled source."""
@@ -76,6 +77,7 @@ class Prefetch(Generic[T]):
                 if self.timeout and quiet > self.timeout:
                     self.ended = True
                     self.life.stop.set()
+                    self.life.given_up = True
                     raise DataError(
                         f"{self.what} has not answered for {self.timeout:,.0f} seconds; what was saved before stands. "
                         "Look at the connection, and resume."
@@ -135,5 +137,5 @@ def _finish(life: Life, results: "queue.Queue[Any]", thread: threading.Thread) -
             results.get_nowait()
     except queue.Empty:
         pass
-    if thread is not threading.current_thread():
+    if thread is not threading.current_thread() and not life.given_up:
         thread.join(_JOIN)

@@ -28,6 +28,7 @@ def table(rows):
     return text.getvalue()
 
 
+LINES = [f"line {i} of a stream, with {i * i} in it" for i in range(3_000)]
 README = """---
 configs:
 - config_name: small
@@ -38,16 +39,29 @@ configs:
   data_files: large.csv
 ---
 """
+
+
+def parquet(lines):
+    import pyarrow
+    import pyarrow.parquet
+
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"text": lines}), file, row_group_size=100)
+    return file.getvalue()
+
+
 FILES = {
     "README.md": README.encode(),
     "small.csv": table(ROWS[:20]).encode(),
     "val.csv": table(ROWS[20:]).encode(),
     "large.csv": table(ROWS).encode(),
 }
+STREAM_FILES = {f"train-{n}.parquet": parquet(LINES[n * 1_000 : n * 1_000 + 1_000]) for n in range(3)}
+REPOSITORIES = {"org/pairs": FILES, "org/stream": STREAM_FILES}
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the hub's HTTP interface as reading one public dataset, org/pairs, needs."""
+    """As much of the hub's HTTP interface as reading public datasets needs."""
 
     protocol_version = "HTTP/1.1"
 
@@ -64,18 +78,24 @@ class Hub(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def repository(self):
+        """The name of the repository that is asked for, and its files."""
+        for name, files in REPOSITORIES.items():
+            if f"/datasets/{name}" in self.path:
+                return name, files
+        return "", {}
+
     def entry(self, name):
-        return {"type": "file", "path": name, "size": len(FILES[name]), "oid": f"{len(FILES[name]):040x}"}
+        body = self.repository()[1][name]
+        return {"type": "file", "path": name, "size": len(body), "oid": f"{len(body):040x}"}
 
     def do_GET(self):
         path = self.path.split("?")[0]
-        if path in (
-            "/api/datasets/org/pairs",
-            f"/api/datasets/org/pairs/revision/{COMMIT}",
-            "/api/datasets/org/pairs/revision/main",
-        ):
+        repository, files = self.repository()
+        api = f"/api/datasets/{repository}"
+        if repository and path in (api, f"{api}/revision/{COMMIT}", f"{api}/revision/main"):
             info = {
-                "id": "org/pairs",
+                "id": repository,
                 "sha": COMMIT,
                 "private": False,
                 "gated": False,
@@ -83,20 +103,20 @@ class Hub(BaseHTTPRequestHandler):
                 "tags": [],
                 "downloads": 0,
                 "likes": 0,
-                "siblings": [{"rfilename": name} for name in FILES],
+                "siblings": [{"rfilename": name} for name in files],
             }
             return self.reply(200, json.dumps(info).encode())
-        if path.startswith("/api/datasets/org/pairs/tree/"):
-            return self.reply(200, json.dumps([self.entry(name) for name in FILES]).encode())
-        if path.startswith("/datasets/org/pairs/resolve/"):
+        if repository and path.startswith(f"{api}/tree/"):
+            return self.reply(200, json.dumps([self.entry(name) for name in files]).encode())
+        if repository and path.startswith(f"/datasets/{repository}/resolve/"):
             name = path.rsplit("/", 1)[1]
-            if name in FILES:
-                return self.file(name)
-        missing = "EntryNotFound" if "/org/pairs/" in path else "RepoNotFound"
+            if name in files:
+                return self.file(name, files[name])
+        missing = "EntryNotFound" if repository else "RepoNotFound"
         return self.reply(404, b'{"error": "not found"}', X_Error_Code=missing)
 
-    def file(self, name):
-        body, tag = FILES[name], f'"{len(FILES[name]):040x}"'
+    def file(self, name, body):
+        tag = f'"{len(body):040x}"'
         asked = self.headers.get("Range", "")
         if asked.startswith("bytes="):
             first, _, last = asked[6:].partition("-")
@@ -113,7 +133,9 @@ class Hub(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if "/paths-info/" in self.path:
             wanted = json.loads(body)["paths"] if body.startswith(b"{") else []
-            return self.reply(200, json.dumps([self.entry(name) for name in wanted if name in FILES]).encode())
+            return self.reply(
+                200, json.dumps([self.entry(name) for name in wanted if name in self.repository()[1]]).encode()
+            )
         return self.reply(404)
 
 
@@ -128,6 +150,29 @@ def hub():
     thread.join()
 
 
+STREAM = """
+import itertools, json, sys, time
+from core.config import DataConfig
+from core.data.head import read_head
+from core.data.stream import StreamBatches
+from core.errors import DataError
+from core.tokenizer import CharTokenizer
+options, count, resumed = json.loads(sys.stdin.read())
+config = DataConfig(name="org/stream", streaming=True, head_examples=100, shuffle_buffer=50, **options)
+began = time.monotonic()
+
+def some(place, count):
+    walk = StreamBatches(read_head(config, "text"), tokenizer, config, 256, 64).walk(place)
+    return [(batches.batch(rows).targets.tolist(), after) for batches, rows, after in itertools.islice(walk, count)]
+
+try:
+    tokenizer = CharTokenizer.train(["abcdefghijklmnopqrstuvwxyz 0123456789,"])
+    steps = some((0, 0), count)
+    print(json.dumps(steps))
+    print(json.dumps([some(steps[at][1], 3) == steps[at + 1 : at + 4] for at in resumed]))
+except DataError as error:
+    print(json.dumps([str(error), time.monotonic() - began]))
+"""
 SCRIPT = """
 import json, sys
 from core.config import DataConfig
@@ -142,14 +187,14 @@ for kind, values in json.loads(sys.stdin.read()):
 """
 
 
-def in_a_fresh_process(cases, endpoint, cache):
+def in_a_fresh_process(cases, endpoint, cache, script=SCRIPT):
     """The endpoint is read when huggingface_hub is imported, so it has to be another process."""
     outside = {
         key: value for key, value in os.environ.items() if not key.startswith("HF_") and "proxy" not in key.lower()
     }
     environment = {**outside, "HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_TELEMETRY": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         input=json.dumps(cases),
         env=environment,
         capture_output=True,
@@ -162,7 +207,7 @@ def in_a_fresh_process(cases, endpoint, cache):
 
 def test_a_hub_on_the_loopback_interface(hub, tmp_path):
     small = {"name": "org/pairs", "configuration": "small"}
-    loaded, with_val, streamed, text, unnamed, no_split, no_column, unknown, no_limit = in_a_fresh_process(
+    loaded, with_val, streamed, text, unnamed, no_split, no_column, unknown, whole = in_a_fresh_process(
         [
             ("pairs", small),
             ("pairs", {**small, "val_data": "validation"}),
@@ -186,7 +231,7 @@ def test_a_hub_on_the_loopback_interface(hub, tmp_path):
     assert no_split.startswith("org/pairs has no split 'test'; its splits are") and "validation" in no_split
     assert no_column == "org/pairs has no column 'en'; its columns are src, tgt (see data.src_column)."
     assert "no dataset 'org/unknown'" in unknown
-    assert "data.max_examples" in no_limit
+    assert sorted(tuple(pair[:2]) for part in whole for pair in part) == sorted(ROWS[:20])
 
 
 def test_without_a_hub_only_what_is_cached_loads(hub, tmp_path):
@@ -206,6 +251,34 @@ def test_without_a_hub_only_what_is_cached_loads(hub, tmp_path):
         "The Hugging Face hub cannot be reached, and org/other is not in the cache; connect, or name a file."
     )
     assert "cannot be reached" in streamed
+
+
+def test_a_stream_of_the_hub_goes_on_where_it_was(hub, tmp_path):
+    steps, resumed = in_a_fresh_process([{}, 420, [0, 130, 330]], hub, tmp_path, STREAM)
+    assert len(steps) == 420 and {place[1] for _, place in steps} == {0, 1, 2} and steps[-1][1][0] == 0
+    targets = [tuple(row) for made, _ in steps for row in made]
+    assert len(set(targets)) > 0.99 * len(targets)
+    assert resumed == [True] * 3
+
+
+def test_a_hub_that_stalls_in_the_middle_is_given_up(hub, tmp_path, monkeypatch):
+    """All files but the first are promised and never sent."""
+    release, real = threading.Event(), Hub.file
+
+    def stalls(self, name, body):
+        if name in ("train-1.parquet", "train-2.parquet") and self.command == "GET":
+            release.wait(60)
+        return real(self, name, body)
+
+    monkeypatch.setattr(Hub, "file", stalls)
+    try:
+        ((message, seconds),) = in_a_fresh_process([{"timeout": 3.0}, 1_000, []], hub, tmp_path, STREAM)
+    finally:
+        release.set()
+    assert message == (
+        "org/stream has not answered for 3 seconds; what was saved before stands. Look at the connection, and resume."
+    )
+    assert seconds < 40
 
 
 def test_a_hub_that_never_answers_is_given_up_within_seconds(monkeypatch):
