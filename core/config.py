@@ -249,6 +249,13 @@ class TrainConfig:
                 raise ConfigError(f"train.{name} must be at least 1, not {getattr(self, name)}.")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"train.label_smoothing must lie in [0, 1), not {self.label_smoothing}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"train.ema_decay must lie in [0, 1), not {self.ema_decay}.")
+        if self.ema_decay and self.average_last > 1:
+            raise ConfigError("train.ema_decay and train.average_last are two ways to average the weights: choose one.")
+        for name in ("stop_at", "average_last", "score_examples", "devices", "snapshots", "patience"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"train.{name} must not be negative, but is {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -263,6 +270,18 @@ class RunConfig:
     decode: GenerationConfig = field(default_factory=GenerationConfig)
     seed: int = 0
     preset: str = ""  # the preset that it began as
+
+    def __post_init__(self) -> None:
+        if self.train.precision == "16" and self.optim.optimizer == "muon":
+            raise ConfigError(
+                "train.precision=16 (float16) goes with optim.optimizer=adamw; Muon needs bf16 or 32."
+            )
+        if self.train.strategy == "fsdp" and (self.train.ema_decay or self.train.average_last > 1):
+            raise ConfigError(
+                "train.strategy=fsdp keeps no averages: set train.ema_decay and train.average_last to 0."
+            )
+        if self.train.strategy == "fsdp" and self.optim.optimizer == "muon":
+            raise ConfigError("train.strategy=fsdp cuts matrices, which Muon needs whole: set optim.optimizer=adamw.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RunConfig":

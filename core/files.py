@@ -31,11 +31,11 @@ def expanded(name: str | os.PathLike[str]) -> Path:
         return Path(name)
 
 
-def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+def write_atomic(path: Path, write: Callable[[BinaryIO], Any], name: str = "") -> None:
     """Write to a temporary file beside `path`, force it to the disk, and rename it into place.
 
     Whatever goes wrong, the file that was there before stands. A full disk, or one that must not be written to, is a
-    RunError.
+    RunError. name: what to call the file there.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -48,7 +48,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         temporary.unlink(missing_ok=True)
         if out_of_space(error):
             raise RunError(
-                f"There is no space left on the disk for {path.name}; what was saved before stands. "
+                f"There is no space left on the disk for {name or path.name}; what was saved before stands. "
                 "Free some space and resume."
             ) from error
         if isinstance(error, OSError):

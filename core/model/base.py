@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from core.config import ModelConfig
 from core.model.cache import KVCache
@@ -47,6 +48,7 @@ class LanguageModel(nn.Module):
     pad_id, bos_id, eos_id = 0, 1, 2  # imported checkpoints bring their own; an eos_id of -1: there is none
     packed_output: Packed | None = None  # of tied embeddings: see `pack`
     begins_with_bos = True  # our models have seen bos before every text; GPT-2 has not
+    recompute = False  # in training: keep only what enters a layer, and compute the rest again in the backward pass
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -146,12 +148,19 @@ class LanguageModel(nn.Module):
         cross, memory_mask = self.cross_keys_values(memory, cache)
         for i, layer in enumerate(self.layers):
             source = (cross[i], memory_mask) if cross else None
-            x = layer(x, mask, rotary, source, cache, i, trace)
+            x = self.through(layer, x, mask, rotary, source, cache, i, trace)
             if trace is not None:
                 trace.add_residual("decoder", x)
         if cache is not None:
             cache.advance(new)
         return self.norm(x)
+
+    def through(self, layer: nn.Module, x: Tensor, *rest: Any) -> Tensor:
+        """A layer, or the same with less memory and a second forward pass: Chen et al., "Training Deep Nets with
+        Sublinear Memory Cost" (2016)."""
+        if self.recompute and self.training and torch.is_grad_enabled():
+            return checkpoint(layer, x, *rest, use_reentrant=False)  # type: ignore[no-any-return]
+        return layer(x, *rest)  # type: ignore[no-any-return]
 
     def check_length(self, length: int) -> None:
         if length > self.max_seq_len:

@@ -36,7 +36,7 @@ class Transformer(LanguageModel):
         if record is not None:
             record.add_residual("encoder", x)
         for layer in self.encoder_layers:
-            x = layer(x, mask, trace=record)
+            x = self.through(layer, x, mask, None, None, None, 0, record)
             if record is not None:
                 record.add_residual("encoder", x)
         return Memory(self.encoder_norm(x), src_mask, record)

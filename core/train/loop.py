@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-import logging
 import os
 import random
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,39 +19,54 @@ from core.errors import RunError, UserError
 from core.files import out_of_space, read_jsonl, write_json, write_text
 from core.model import build_model
 from core.run import Run, Status, read_config, read_status
-from core.train.callbacks import AveragedWeights, Recorder, read_checkpoint
+from core.train.averaging import AveragedWeights
+from core.train.callbacks import Recorder
+from core.train.checkpoint import read_checkpoint
 from core.train.data_module import Prepared, TrainingData
 from core.train.module import TrainingModule
-from core.train.precision import LIGHTNING, choose_precision
+from core.train.precision import choose_precision
+from core.train.processes import LAUNCHED, is_first, make_trainer, train_in_processes, wanted_processes
+from core.train.throughput import memory_held
 from core.train.wandb_log import start as start_wandb
+
+WORDS = {
+    "": "finished",
+    "early": "stopped early",
+    "stopped": "stopped; best and last are kept",
+    "asked": "stopped at the step that train.stop_at names",
+}
 
 
 def train(directory: Path, resume: bool = False, echo: Callable[[str], None] | None = None) -> Status:
     """Train the run that `core.run.create_run` made, or go on with it. Returns its last status.
 
     Whatever ends training early is written into status.json; a UserError is raised again for the caller to show.
+    Several processes (train.devices, train.num_nodes) are started by a process of their own, which calls this again.
     """
-    log = open(directory / "train.log", "a", encoding="utf-8", buffering=1)
+    if wanted_processes(directory) and not os.environ.get(LAUNCHED):
+        return train_in_processes(directory, resume, echo)
+    log = open(directory / "train.log" if is_first() else os.devnull, "a", encoding="utf-8", buffering=1)
 
     def say(text: str) -> None:
         log.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
-        if echo is not None:
+        if echo is not None and is_first():
             echo(text)
 
     status = read_status(directory)
     try:
-        if resume and status.is_active and status.pid not in (None, os.getpid()):
+        if resume and is_first() and status.is_active and status.pid not in (None, os.getpid()):
             raise RunError(f"The run {directory.name} is still training (process {status.pid}).")
         return _train(directory, resume, say)
     except BaseException as error:
         text = str(error) if isinstance(error, UserError) else _sentence(error)
-        state = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
-        now = read_status(directory)
-        try:
-            dataclasses.replace(now, state=state, error=text, eta=None, message="").write(directory)
-            say(text)
-        except OSError:
-            pass  # the disk may be what failed; the error itself is raised
+        if is_first():
+            state = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+            now = read_status(directory)
+            try:
+                dataclasses.replace(now, state=state, error=text, eta=None, message="").write(directory)
+                say(text)
+            except (OSError, RunError):
+                pass  # the disk may be what failed; the error itself is raised
         if isinstance(error, (UserError, KeyboardInterrupt)):
             raise
         if out_of_space(error):
@@ -79,19 +92,21 @@ def _sentence(error: BaseException) -> str:
 def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
     config = read_config(directory)
     started = time.time()
-    Status(state="running", steps=config.train.max_steps, pid=os.getpid(), started=started, message="preparing").write(
-        directory
-    )
-    (directory / "stop").unlink(missing_ok=True)
-    checkpoint = read_checkpoint(directory) if resume else None
+    if is_first():
+        before = read_status(directory)
+        Status(
+            state="running", step=before.step if resume else 0, steps=config.train.max_steps, pid=os.getpid(),
+            started=started, message="preparing",
+        ).write(directory)  # fmt: skip
+        for name in ("stop", "pause"):
+            (directory / name).unlink(missing_ok=True)
+    checkpoint = read_checkpoint(directory, say) if resume else None
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     _seed(config.seed)
     keep_memory()
 
     prepared = Prepared(config, directory, say)
-    if not (directory / "tokenizer.json").exists():
-        write_text(directory / "tokenizer.json", prepared.tokenizer.to_json())
     size = prepared.tokenizer.vocab_size
     if config.model.vocab_size not in (0, size):
         say(f"model.vocab_size is {size:,}, the tokenizer's, not {config.model.vocab_size:,}")
@@ -101,22 +116,25 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
         model=dataclasses.replace(config.model, vocab_size=size),
         train=dataclasses.replace(config.train, precision=precision),  # a resumed run keeps it
     )
-    write_json(directory / "config.json", config.to_dict())
+    if is_first():
+        if not (directory / "tokenizer.json").exists():
+            write_text(directory / "tokenizer.json", prepared.tokenizer.to_json())
+        write_json(directory / "config.json", config.to_dict())
 
     _seed(config.seed)
     model = build_model(config.model)
-    say(f"{model.num_parameters():,} parameters; {prepared.num_train_tokens:,} target tokens an epoch")
+    say(f"{model.num_parameters():,} parameters; {prepared.size}")
     run = Run(directory.name, config, prepared.tokenizer, directory)
     module = TrainingModule(model, config)
-    averaged = AveragedWeights(config.train.ema_decay)
-    recorder = Recorder(run, prepared, averaged, say)
+    recorder = Recorder(run, prepared, AveragedWeights(config.train.ema_decay, config.train.average_last), say)
     recorder.started = started
     if checkpoint is not None:
         recorder.restore(module, checkpoint)
-        _forget_after(directory, module.step)
+        if is_first():
+            _forget_after(directory, module.step)
         say(f"going on from step {module.step:,}")
-    if module.step < config.train.max_steps:
-        recorder.wandb_log = start_wandb(config, directory, say)
+    if module.step < min(config.train.max_steps, config.train.stop_at or config.train.max_steps):
+        recorder.wandb_log = start_wandb(config, directory, say) if is_first() else None
         completed = False
         try:
             _fit(module, TrainingData(prepared, config.train.accumulate, module.place), recorder, checkpoint)
@@ -124,44 +142,31 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
         finally:
             if recorder.wandb_log is not None:
                 recorder.wandb_log.finish(completed)
-    done = recorder.stopped_by != "stopped"
+    elif module.step < config.train.max_steps:
+        recorder.stopped_by = "asked"
     status = Status(
-        state="done" if done else "cancelled",
+        state="cancelled" if recorder.stopped_by in ("stopped", "asked") else "done",
         step=module.step,
         steps=config.train.max_steps,
         tokens_per_second=round(recorder.rate, 1),
         pid=os.getpid(),
         started=started,
+        seconds=round(recorder.elapsed(), 2),
+        peak_share=recorder.share,
+        memory_bytes=memory_held(module.device),
         wandb_url=recorder.wandb_log.url if recorder.wandb_log else "",
-        message={"": "finished", "early": "stopped early", "stopped": "stopped; best and last are kept"}[
-            recorder.stopped_by
-        ],
+        message=WORDS[recorder.stopped_by],
     )
-    status.write(directory)
-    (directory / "stop").unlink(missing_ok=True)
+    if is_first():
+        status.write(directory)
+        for name in ("stop", "pause"):
+            (directory / name).unlink(missing_ok=True)
     say(f"{status.message}: best validation loss {recorder.best:.4f}")
     return status
 
 
 def _fit(module: TrainingModule, data: TrainingData, recorder: Recorder, checkpoint: dict[str, Any] | None) -> None:
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning.*")
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    trainer = L.Trainer(
-        accelerator="auto",
-        devices=1,
-        precision=LIGHTNING[module.run_config.train.precision],  # type: ignore[arg-type]
-        max_epochs=-1,
-        max_steps=-1,
-        callbacks=[_Restore(checkpoint), recorder.averaged, recorder],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=recorder.directory,
-    )
+    trainer = make_trainer(module.run_config.train, [_Restore(checkpoint), recorder], recorder.directory)
     stop_file = recorder.directory / "stop"
 
     def ask_to_stop(*_: Any) -> None:
@@ -182,7 +187,7 @@ def _fit(module: TrainingModule, data: TrainingData, recorder: Recorder, checkpo
 
 
 class _Restore(L.Callback):
-    """Optimisers are made when training starts; their state and the random numbers are put back right after that."""
+    """Optimisers are made when training starts; their state is put back right after that."""
 
     def __init__(self, checkpoint: dict[str, Any] | None) -> None:
         self.checkpoint = checkpoint
@@ -190,13 +195,8 @@ class _Restore(L.Callback):
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self.checkpoint is None:
             return
-        optimizers = module.optimizers()
-        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-        for optimizer, state in zip(optimizers, self.checkpoint["optimizers"]):
+        for optimizer, state in zip(module.all_optimizers(), self.checkpoint["optimizers"]):  # type: ignore[operator]
             optimizer.optimizer.load_state_dict(state)
-        torch.set_rng_state(self.checkpoint["rng"])
-        if torch.cuda.is_available() and self.checkpoint["cuda_rng"]:
-            torch.cuda.set_rng_state_all(self.checkpoint["cuda_rng"])
 
 
 def keep_memory() -> None:
@@ -229,9 +229,10 @@ def _forget_after(directory: Path, step: int) -> None:
         write_text(directory / name, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
 
 
-if __name__ == "__main__":  # python -m core.train.loop DIRECTORY [--resume]: how the app starts a run
+if __name__ == "__main__":  # python -m core.train.loop DIRECTORY [--resume] [--echo]: how the app starts a run
+    os.environ[LAUNCHED] = "1"
     try:
-        train(Path(sys.argv[1]), resume="--resume" in sys.argv[2:])
+        train(Path(sys.argv[1]), "--resume" in sys.argv[2:], print if "--echo" in sys.argv[2:] else None)
     except UserError as problem:
         print(problem, file=sys.stderr)
         sys.exit(1)

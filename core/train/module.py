@@ -1,15 +1,20 @@
 """One optimiser step, as a LightningModule."""
 
+from contextlib import nullcontext
+from typing import Any
+
 import lightning as L
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from core.config import RunConfig
 from core.data.batching import IGNORE, Batch
 from core.model import LanguageModel
 from core.train.optim import make_optimizers
 from core.train.schedule import learning_rate_factor
+from core.train.throughput import step_operations
 
 
 def loss_sum(model: LanguageModel, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
@@ -42,7 +47,8 @@ def validation_loss(model: LanguageModel, batches: list[Batch]) -> tuple[float, 
 
 
 class TrainingModule(L.LightningModule):
-    """Optimisation by hand, because Lightning weighs accumulated batches equally: here every token weighs the same."""
+    """Optimisation by hand, because Lightning weighs accumulated batches equally: here every token weighs the same, on
+    however many processes."""
 
     def __init__(self, model: LanguageModel, config: RunConfig) -> None:
         super().__init__()
@@ -51,37 +57,67 @@ class TrainingModule(L.LightningModule):
         self.run_config = config
         self.step = 0  # optimiser steps done
         self.place: tuple[int, ...] = (0, 0)  # of the next batch: see core.data.batching
-        self.tokens = 0  # target tokens seen
-        self.last: dict[str, float] = {}  # loss, gradient norm and learning rate of the last step
+        self.tokens = 0  # target tokens seen, by all processes
+        self.operations = 0.0  # of the last step, on all processes
+        self.last: dict[str, Any] = {}  # loss, gradient norm and learning rate of the last step
         self._compiled = torch.compile(loss_sum, dynamic=True) if config.train.compile else loss_sum
+        if config.train.gradient_checkpointing:
+            model.recompute = True
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return make_optimizers(self.model, self.run_config.optim)
 
+    def all_optimizers(self) -> list[Any]:
+        """As Lightning wraps them."""
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]
+
     def transfer_batch_to_device(self, batch, device, dataloader_idx):  # type: ignore[no-untyped-def]
         batches, tokens, place = batch
+        self.operations = step_operations(self.model.config, batches) * self.trainer.world_size
         return [b.to(device) for b in batches], tokens, place
 
     def training_step(self, step_batch: tuple[list[Batch], int, tuple[int, ...]], index: int) -> None:
-        config = self.run_config
+        """One optimiser step on this process's rows of its micro-batches."""
+        config, world = self.run_config, self.trainer.world_size
         batches, tokens, place = step_batch  # tokens: of the whole step, on all processes
-        optimizers = self.optimizers()
-        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        # What is random in a step (dropout) follows from its number: a resumed run draws the same.
+        torch.manual_seed(hash((config.seed, self.step, self.trainer.global_rank)))
+        optimizers = self.all_optimizers()
         factor = learning_rate_factor(self.step, config.train.max_steps, config.optim)
         for optimizer in optimizers:
             optimizer.zero_grad()
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
         total = torch.zeros((), device=self.device)
-        for batch in batches:
+        for number, batch in enumerate(batches, start=1):
             loss = self._compiled(self.model, batch, config.train.label_smoothing) / tokens
-            self.manual_backward(loss)
             total += loss.detach()
-        limit = config.optim.grad_clip if config.optim.grad_clip > 0 else float("inf")
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
+            self._backward(loss * world, last=number == len(batches))  # DDP takes the mean of all processes' gradients
+        if not batches:  # no row was left for this process, but the others wait for its gradients
+            self._backward(sum((p.sum() * 0 for p in self.model.parameters()), torch.zeros(())), last=True)
+        if world > 1:
+            total = self.trainer.strategy.reduce(total, reduce_op="sum")  # type: ignore[assignment]
+        norm = self._clip(optimizers)
         for optimizer in optimizers:
             optimizer.step()
         self.step += 1
         self.place = place
         self.tokens += tokens
-        self.last = {"loss": total, "grad_norm": norm, "lr": config.optim.learning_rate * factor}  # type: ignore[dict-item]
+        self.last = {"loss": total, "grad_norm": norm, "lr": config.optim.learning_rate * factor}
+
+    def _backward(self, loss: Tensor, last: bool) -> None:
+        """Processes exchange their gradients once a step, during its last backward pass."""
+        strategy: Any = self.trainer.strategy
+        waits = not last and hasattr(strategy, "block_backward_sync")
+        with strategy.block_backward_sync() if waits else nullcontext():
+            self.manual_backward(loss)
+
+    def _clip(self, optimizers: list[Any]) -> Tensor:
+        """The norm of all gradients together, which is limited to optim.grad_clip."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:  # float16: the gradients are those of a loss that was scaled up
+            for optimizer in optimizers:
+                scaler.unscale_(optimizer.optimizer)
+        limit = self.run_config.optim.grad_clip
+        return clip_grad_norm_(self.model.parameters(), limit if limit > 0 else float("inf"), foreach=True)

@@ -44,7 +44,9 @@ def test_orthogonalise_keeps_directions_and_levels_sizes(shape, bfloat16, monkey
     assert torch.linalg.svdvals(y)[:, : min(shape[1:]) * 9 // 10].min() > 0.3  # the very smallest are left behind
     assert sizes.max() < 1.3
     core = u.mT @ y @ v.mT  # diagonal if the singular vectors are the same
-    torch.testing.assert_close(core, torch.diag_embed(core.diagonal(dim1=-2, dim2=-1)), atol=3e-2 if bfloat16 else 1e-4, rtol=0)
+    torch.testing.assert_close(
+        core, torch.diag_embed(core.diagonal(dim1=-2, dim2=-1)), atol=6e-2 if bfloat16 else 1e-4, rtol=0
+    )
     exact = u @ v
     cosine = (y * exact).sum((-2, -1)) / (y.norm(dim=(-2, -1)) * exact.norm(dim=(-2, -1)))
     assert cosine.min() > 0.95

@@ -10,59 +10,15 @@ import torch
 import torch.nn.functional as F
 
 from core import load
-from core.config import RunConfig
 from core.data.batching import PairBatches
 from core.errors import DataError, RunError
 from core.files import read_jsonl
 from core.model import build_model
 from core.run import create_run, read_status
-from core.train import callbacks
+from core.train.checkpoint import read_checkpoint
 from core.train.loop import train
 from core.train.module import loss_sum, validation_loss
-
-WORDS = "one two three four five six seven eight nine ten".split()
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """A reversal task: the target is the source's words in reverse order."""
-    import random
-
-    directory = tmp_path_factory.mktemp("data")
-    rng = random.Random(0)
-    lines = sorted({" ".join(rng.choices(WORDS, k=rng.randint(1, 5))) for _ in range(700)})
-    rng.shuffle(lines)
-    (directory / "src.txt").write_text("\n".join(lines) + "\n")
-    (directory / "tgt.txt").write_text("\n".join(" ".join(reversed(line.split())) for line in lines) + "\n")
-    (directory / "text.txt").write_text("\n".join(lines) + "\n")
-    return directory
-
-
-def config(files, *overrides, family="transformer"):
-    base = {
-        "model": {"family": family, "d_model": 32, "n_layers": 1, "n_heads": 2, "max_seq_len": 32, "dropout": 0.1},
-        "tokenizer": {"vocab_size": 280},
-        "data": {"src": str(files / "src.txt"), "tgt": str(files / "tgt.txt")},
-        "optim": {"optimizer": "muon", "learning_rate": 0.01, "warmup_steps": 5},
-        "train": {
-            "max_steps": 24, "batch_tokens": 256, "val_every": 8, "checkpoint_every": 5, "sample_every": 12,
-            "log_every": 4,
-            "ema_decay": 0.9, "threads": 1,
-        },
-        "decode": {"max_new_tokens": 8},
-    }  # fmt: skip
-    if family != "transformer":
-        base["data"] = {"name": str(files / "text.txt")}
-    return RunConfig.from_dict(base).with_overrides(overrides)
-
-
-def weights(directory):
-    return {n: t.clone() for n, t in load(str(directory)).model.state_dict().items()}
-
-
-def curve(directory):
-    keep = ("step", "loss", "val_loss", "lr", "grad_norm", "tokens", "val_bits_per_byte")
-    return [{k: v for k, v in line.items() if k in keep} for line in read_jsonl(directory / "metrics.jsonl")]
+from tests.core.train.tiny_runs import config, curve
 
 
 @pytest.mark.parametrize("family", ["transformer", "gpt", "llama"])
@@ -87,30 +43,6 @@ def test_training_writes_a_run_that_has_learnt(family, files, tmp_path):
     assert total / tokens == pytest.approx(best, abs=1e-4)  # what is saved is what was validated
 
 
-@pytest.mark.parametrize("kill_at", [7, 13])
-def test_a_killed_run_resumes_to_the_same_bits(kill_at, files, tmp_path, monkeypatch):
-    whole = create_run(config(files), "whole", tmp_path)
-    train(whole)
-    broken = create_run(config(files), "broken", tmp_path)
-    real = callbacks.Recorder.on_train_batch_end
-
-    def dies(self, trainer, module, *rest):
-        real(self, trainer, module, *rest)
-        if module.step == kill_at:
-            raise RuntimeError("power cut")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Recorder, "on_train_batch_end", dies)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(broken)
-    assert read_status(broken).state == "failed"
-    assert "power cut" in read_status(broken).error
-    assert train(broken, resume=True).state == "done"
-    assert curve(broken) == curve(whole)
-    a, b = weights(whole), weights(broken)
-    assert all(torch.equal(a[name], b[name]) for name in a)
-
-
 def test_stop_finishes_the_step_validates_and_keeps(files, tmp_path):
     directory = create_run(config(files, "train.max_steps=100000"), "r", tmp_path)
 
@@ -129,7 +61,7 @@ def test_stop_finishes_the_step_validates_and_keeps(files, tmp_path):
     last = [line for line in curve(directory) if "val_loss" in line][-1]
     assert last["step"] == status.step
     assert load("r", tmp_path).model.num_parameters() > 0
-    assert callbacks.read_checkpoint(directory)["step"] == status.step
+    assert read_checkpoint(directory)["step"] == status.step
 
 
 def test_early_stopping(files, tmp_path):
@@ -189,7 +121,7 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stands(files, tmp_p
     with pytest.raises(RunError, match="no space left"):
         train(directory)
     assert read_status(directory).state == "failed" and "no space left" in read_status(directory).error
-    assert callbacks.read_checkpoint(directory)["step"] == 10
+    assert read_checkpoint(directory)["step"] == 10
     monkeypatch.setattr(torch, "save", real)
     assert train(directory, resume=True).state == "done"
 
