@@ -110,8 +110,7 @@ PRESETS: dict[str, Preset] = {
             model=ModelConfig(family="gpt", d_model=768, n_layers=12, n_heads=12, max_seq_len=1_024),
             tokenizer=TokenizerConfig(vocab_size=32_000),
             data=DataConfig(
-                name="HuggingFaceFW/fineweb-edu", configuration="sample-10BT", streaming=True, max_examples=200_000,
-                val_fraction=0.005,
+                name="HuggingFaceFW/fineweb-edu", configuration="sample-10BT", streaming=True, val_fraction=0.02,
             ),
             optim=OptimConfig(learning_rate=6e-4, warmup_steps=700, betas=(0.9, 0.95)),
             train=TrainConfig(
@@ -129,8 +128,7 @@ PRESETS: dict[str, Preset] = {
             ),
             tokenizer=TokenizerConfig(vocab_size=32_000, pattern="gpt4"),
             data=DataConfig(
-                name="HuggingFaceFW/fineweb-edu", configuration="sample-10BT", streaming=True, max_examples=200_000,
-                val_fraction=0.005,
+                name="HuggingFaceFW/fineweb-edu", configuration="sample-10BT", streaming=True, val_fraction=0.02,
             ),
             optim=OptimConfig(optimizer="muon", learning_rate=1e-3, warmup_steps=700, betas=(0.9, 0.95)),
             train=TrainConfig(
