@@ -1,7 +1,7 @@
 """The Training tab: choose what to train, start it as a process of this machine, watch it learn, keep runs in order.
 
 The parts are modules of their own: training_start (the form), training_follow (the followed run and those compared
-with it), training_runs (the list of runs).
+with it), training_runs (the list of runs), sweep (several values of what the form describes).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import gradio as gr
 from core.errors import UserError
 from playground import models
 from playground.jobs import unused_name
-from playground.tabs import training_follow, training_runs, training_start
+from playground.tabs import sweep, training_follow, training_runs, training_start
 from playground.tabs.training_follow import first_run, look, progress_of, rest_of, run_choices, shown
 from playground.views.notice import notice
 
@@ -24,6 +24,7 @@ class TrainingTab:
     close: gr.Button
     follow: training_follow.FollowPart
     runs: training_runs.RunsPart
+    sweep: sweep.SweepTab
 
     def on_load(self, demo: gr.Blocks, header: Any) -> None:
         part = self.follow
@@ -32,6 +33,7 @@ class TrainingTab:
             [part.follow, self.start.name, *part.shown, self.runs.table], show_progress="hidden",
             api_visibility="private",
         )  # fmt: skip
+        self.sweep.on_load(demo, header)
 
 
 def build(model: str | None = None, text: str = "") -> TrainingTab:
@@ -43,7 +45,9 @@ def build(model: str | None = None, text: str = "") -> TrainingTab:
             close = gr.Button("Close", size="sm", visible=False, elem_id="training-close", min_width=90)
             follow = training_follow.build(model)
     runs = training_runs.build(follow.follow.value)
-    return TrainingTab(start, preview, close, follow, runs)
+    with gr.Accordion("Sweep: try several values", open=False, elem_id="training-sweep"):
+        tried = sweep.build(own_preset=False)
+    return TrainingTab(start, preview, close, follow, runs, tried)
 
 
 def wire(tab: TrainingTab, header: Any) -> None:
@@ -51,6 +55,7 @@ def wire(tab: TrainingTab, header: Any) -> None:
     training_start.wire(start, tab.preview, tab.close)
     training_follow.wire(follow)
     training_runs.wire(runs, follow.follow, follow.compare, header)
+    sweep.wire(tab.sweep, header, inputs=start.form, base=training_start.described)
     start.start.click(
         start_training, [start.name, *follow.looks, *start.form],
         [start.message, follow.follow, start.name, *follow.shown], show_progress_on=start.message,

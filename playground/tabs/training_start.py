@@ -1,11 +1,13 @@
 """The Training tab's form: what to train, on which data, how; a look at the data first; the start."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from html import escape
 from typing import Any
 
 import gradio as gr
 
+from core.config import RunConfig
 from core.errors import UserError
 from core.presets import PRESETS, preset
 from playground import models
@@ -197,6 +199,13 @@ def start_run(name: str | None, values: tuple[Any, ...]) -> str:
     backend = LocalBackend()
     backend.check_room()
     return backend.launch(configuration(Form(*values)), (name or "").strip()).name
+
+
+@lru_cache(maxsize=32)
+def described(*values: Any) -> RunConfig:
+    """What the form describes. It is asked for again and again while a sweep is put together: an uploaded file is read
+    and kept once."""
+    return configuration(Form(*values))
 
 
 def look_at_data(*values: Any) -> Any:
