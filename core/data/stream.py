@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from core.tokenizer import Tokenizer
 
 _WINDOW_TOKENS = 1 << 22  # of a window at most, or one batch: 16 MB of ids
+_FIRST_TOKENS = 1 << 18  # of the very first window, so that training begins at once; the next ones double
 _CHUNK_CHARACTERS = 1 << 20  # that are tokenised at a time
 _CHUNK_ITEMS = 256
 _UNSHUFFLED = 1_000  # examples of a window whose order is kept
@@ -87,7 +88,7 @@ class StreamBatches:
         self.block = max(1, max_seq_len)
         self.shuffle = config.shuffle_buffer > 1
         self.examples = config.shuffle_buffer if self.shuffle else _UNSHUFFLED
-        self.limit = max(_WINDOW_TOKENS, self.block * max(1, batch_tokens // self.block))
+        self.unit = self.block * max(1, batch_tokens // self.block)  # tokens of a batch of text
         shards = list(range(head.shards.count))
         if self.shuffle:
             random.Random(f"shards-{seed}").shuffle(shards)
@@ -143,6 +144,10 @@ class StreamBatches:
             return Place(turn)
         return Place(turn, skip=int(np.random.default_rng((self.seed, turn)).integers(self.block)))
 
+    def _limit(self, at: Place) -> int:
+        """Tokens of the window that begins there, at most."""
+        return max(self.unit, _WINDOW_TOKENS if at.turn else min(_WINDOW_TOKENS, max(_FIRST_TOKENS, at.tokens)))
+
     def _rng(self, at: Place) -> np.random.Generator | None:
         return np.random.default_rng((self.seed, *at[:4])) if self.shuffle else None
 
@@ -189,13 +194,13 @@ class StreamBatches:
         """One turn from a place on."""
         source = self._documents(at, life)
         pending: deque[_Document] = deque()
-        unit = self.block * max(1, self.batch_tokens // self.block)
         ended = False
         while not ended:
-            documents, total = self._fill(source, pending, unit)
-            ended = total < unit or (len(documents) < self.examples and total < self.limit)
-            step = self.block if ended else unit
-            usable = min(total, self.limit) // step * step
+            limit = self._limit(at)
+            documents, total = self._fill(source, pending, limit)
+            ended = total < self.unit or (len(documents) < self.examples and total < limit)
+            step = self.block if ended else self.unit
+            usable = min(total, limit) // step * step
             if self.config.max_tokens:
                 left = max(self.config.max_tokens, self.block) - at.tokens
                 if left < usable + self.block:
@@ -224,11 +229,11 @@ class StreamBatches:
             yield Window(batches, order, at, self._begin(at.turn + 1) if ended else after)
             at = after
 
-    def _fill(self, source: Iterator[_Document], pending: deque[_Document], unit: int) -> tuple[list[_Document], int]:
+    def _fill(self, source: Iterator[_Document], pending: deque[_Document], limit: int) -> tuple[list[_Document], int]:
         """The documents of the next window: enough for a batch, and then until it is full."""
         documents: list[_Document] = []
         total = 0
-        while total < unit or (len(documents) < self.examples and total < self.limit):
+        while total < self.unit or (len(documents) < self.examples and total < limit):
             document = pending.popleft() if pending else next(source, None)
             if document is None:
                 break
@@ -257,7 +262,7 @@ class StreamBatches:
                 last = Place(at.turn, item.shard, item.row + 1, 0, before + 1)
                 found.setdefault((item.text, item.target), item)
                 characters += len(item.text) + len(item.target)
-                if len(found) >= self.examples or characters >= 2 * self.limit:
+                if len(found) >= self.examples or characters >= 2 * self._limit(at):
                     break
             else:
                 ended = True
