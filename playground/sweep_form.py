@@ -24,7 +24,7 @@ COMMON = (
 )  # fmt: skip
 LOOKED_AT = 20  # runs whose speed is looked at, the newest
 ALIKE = 3.0  # times larger or smaller: a model of about the same size
-START_UP = 5.0  # seconds for a trial to read its data and begin
+START_UP = 8.0  # seconds for a trial to read its data and begin
 SHARE = 0.3  # of the machine's matrix products that training makes use of, where nothing has been trained yet
 
 

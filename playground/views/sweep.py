@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 HEIGHT = 340  # pixels
 INK = "#7d8590"  # reads on white and on black
 GRID = "rgba(125, 133, 144, 0.35)"
-BEST, WORST = (
-    (0, 114, 178),
-    (213, 94, 0),
-)  # Okabe and Ito's blue and vermilion: colour-blind readers can tell them apart
+# From the best to the worst: Okabe and Ito's blue, purple and vermilion, which colour-blind readers can tell apart.
+COLOURS = ((0, 114, 178), (204, 121, 167), (213, 94, 0))
 STATES = {
     "waiting": "waiting", "running": "training", "resting": "waiting at a rung", "stopped early": "stopped early",
     "done": "done", "failed": "failed", "stopped": "stopped by hand", "gone": "gone",
@@ -26,6 +24,7 @@ STATES = {
 METRICS = {
     "val_loss": "validation loss", "val_bits_per_byte": "bits per byte", "bleu": "BLEU", "chrf": "chrF",
 }  # fmt: skip
+SHORT = {"val_loss": "loss", "val_bits_per_byte": "bits/byte", "bleu": "BLEU", "chrf": "chrF"}
 HIGHER = ("bleu", "chrf")
 LABELS = 6  # of a column, at most
 
@@ -112,7 +111,7 @@ def parallel(name: str, trials: Sequence[Mapping[str, Any]], axes: Sequence[str]
 
     shown = [trial for trial in trials if is_number(trial["value"])]
     columns = [_Column([t["values"].get(key) for t in trials], key.rpartition(".")[2]) for key in axes]
-    columns.append(_Column([t["value"] for t in shown], METRICS.get(metric, metric), result=True))
+    columns.append(_Column([t["value"] for t in shown], SHORT.get(metric, metric), result=True))
     figure = go.Figure()
     places = np.arange(len(columns), dtype=np.float32)
     last = columns[-1]
@@ -120,12 +119,11 @@ def parallel(name: str, trials: Sequence[Mapping[str, Any]], axes: Sequence[str]
         heights = [column.place(trial["values"].get(key)) for column, key in zip(columns, axes)]
         end = last.place(trial["value"])
         share = (1 - end) if metric in HIGHER else end
-        colour = ", ".join(f"{round(a + (b - a) * share)}" for a, b in zip(BEST, WORST))
         told = "<br>".join(f"{escape(key.rpartition('.')[2])} {escape(show(trial['values'].get(key)))}" for key in axes)
         figure.add_scatter(
             x=places, y=np.array([*heights, end], dtype=np.float32), mode="lines+markers",
-            line={"color": f"rgb({colour})", "width": 2}, marker={"size": 6},
-            opacity=0.9 if trial["state"] in ("done", "running", "resting") else 0.5, showlegend=False,
+            line={"color": colour(share), "width": 2}, marker={"size": 6},
+            opacity=0.9 if trial["state"] in ("done", "running", "resting") else 0.65, showlegend=False,
             hovertemplate=f"<b>{escape(str(trial['run']))}</b><br>{told}<br>{METRICS.get(metric, metric)} "
             f"{trial['value']:.4f} at step {trial['step']:,}<extra></extra>",
         )  # fmt: skip
@@ -153,6 +151,16 @@ def parallel(name: str, trials: Sequence[Mapping[str, Any]], axes: Sequence[str]
         figure.add_annotation(text="A line for each trial, once it has validated.", showarrow=False, x=0.5, y=0.5,
                               xref="paper", yref="paper")  # fmt: skip
     return figure
+
+
+def colour(share: float) -> str:
+    """
+    >>> colour(0.0), colour(0.25)
+    ('rgb(0, 114, 178)', 'rgb(102, 118, 172)')
+    """
+    place = min(int(share * 2), 1)
+    first, second = COLOURS[place], COLOURS[place + 1]
+    return f"rgb({', '.join(str(round(a + (b - a) * (share * 2 - place))) for a, b in zip(first, second))})"
 
 
 class _Column:

@@ -50,7 +50,7 @@ def test_a_line_a_trial_from_value_to_value():
     assert lines["s-3"].y == pytest.approx([1.0, 0, 0.0])
     assert lines["s-3"].line.color == "rgb(0, 114, 178)" and lines["s-1"].line.color == "rgb(213, 94, 0)"
     texts = [a.text for a in figure.layout.annotations]
-    assert {"learning_rate", "schedule", "validation loss", "cosine", "wsd", "0.0001", "0.1", "3.000"} <= set(texts)
+    assert {"learning_rate", "schedule", "loss", "cosine", "wsd", "0.0001", "0.1", "3.000"} <= set(texts)
 
 
 def test_more_is_better_for_bleu():
