@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from core.config import RunConfig
 
-LIMIT = 4_000_000  # characters that are turned into ids for a preview: about a second or two
+LIMIT = 1_500_000  # characters that are turned into ids for a preview: a second or two
 
 
 @dataclass(frozen=True)
