@@ -52,7 +52,8 @@ def main(names: list[str]) -> int:
         module, _, function = BENCHMARKS[name].partition(":")
         for row in getattr(importlib.import_module(f"tests.benchmarks.{module}"), function)():
             rows.append(asdict(row) | {"ratio": row.ratio})
-            peer = f"{_short(row.peer)}{row.ratio:>8.2f}" if row.peer and row.ratio else f"{'':19}"
+            ratio = f"{row.ratio:>8.2f}" if row.ratio else f"{'':8}"
+            peer = f"{_short(row.peer)}{ratio}" if row.peer is not None else f"{'':19}"
             floor = _short(row.floor) if row.floor else f"{'':11}"
             told = ", ".join(text for text in (row.peer_name, row.note) if text)
             print(f"{row.name:36}{_short(row.ours)}{peer}{floor}  {row.unit} ({told})", flush=True)

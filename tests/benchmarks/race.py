@@ -20,8 +20,8 @@ from tests.benchmarks.measure import SETTLE
 
 
 class Racer:
-    """A program that trains. count: from a line that it printed, and the seconds since the one before that counted, to
-    all that it has done so far (in tokens), or None for a line that says nothing of that."""
+    """A program that trains. count: from a line that it printed, and the seconds since the line before it, to all that
+    it has done so far (in tokens), or None for a line that says nothing of that."""
 
     def __init__(
         self, command: Sequence[str], count: Callable[[str, float], float | None], cwd: Path,
@@ -33,7 +33,7 @@ class Racer:
         self.marks: list[tuple[float, float, float]] = []  # (own clock, what was done by then, processor seconds)
         self.stretches: list[tuple[int, int]] = []  # of marks
         self._resumed: float | None = None
-        self._arrived = 0.0
+        self._arrived = time.perf_counter()
         self.process = subprocess.Popen(
             list(command), cwd=cwd, env=os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {}), start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, errors="replace",
@@ -49,8 +49,8 @@ class Racer:
             now = time.perf_counter()
             self.lines.append(line.rstrip("\n"))
             done = self.count(line, now - self._arrived)
+            self._arrived = now
             if done is not None:
-                self._arrived = now
                 self.marks.append((self.clock(now), done, self._processor_seconds()))
 
     def clock(self, now: float) -> float:
