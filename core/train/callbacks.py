@@ -9,11 +9,13 @@ import lightning as L
 import torch
 
 from core.files import append_jsonl
+from core.model import LanguageModel
 from core.run import Run, Status, save_model
 from core.train.averaging import AveragedWeights
 from core.train.checkpoint import write_checkpoint
 from core.train.data_module import Prepared
 from core.train.module import TrainingModule, validation_loss
+from core.train.sharding import is_sharded, whole_model, whole_state
 from core.train.throughput import machine_peak, memory_held
 from core.train.trials import translation_scores, write_samples
 from core.train.wandb_log import WandbLog
@@ -44,6 +46,7 @@ class Recorder(L.Callback):
         self.peak = 0.0
         self.clock = self.window_clock = time.monotonic()
         self.started = 0.0  # time.time() at which this session of training began
+        self.whole: dict[str, Any] = {}  # of a model that is cut up among processes: the last whole state
         self.val_batches = prepared.val_batches(self.config.train.val_batches)
         self.val_whole = len(self.val_batches) == len(prepared.val_batches())
 
@@ -57,14 +60,35 @@ class Recorder(L.Callback):
             self.status(module, "training")  # type: ignore[arg-type]
 
     def on_train_batch_end(self, trainer, module: TrainingModule, *_: Any) -> None:  # type: ignore[no-untyped-def, override]
-        ends = False
+        ends, several = False, trainer.world_size > 1
+        if is_sharded(module.model):  # what the first process is going to do needs the others' parts of the weights
+            asked = any((self.directory / name).exists() for name in ("stop", "pause"))
+            if trainer.strategy.broadcast(asked or self.is_due(module.step)):
+                self.gather(trainer, module)
         if trainer.is_global_zero:
             self.averaged.after_step(module.model, module.step)
             ends = self.after_step(module) or self.wait_while_paused(module)
-        if trainer.world_size > 1:  # all processes end at the same step: the first one's word holds
+        if several:  # all processes end at the same step: the first one's word holds
             ends = trainer.strategy.broadcast(ends)
         if ends:
             trainer.should_stop = True
+
+    def is_due(self, step: int) -> bool:
+        """Whether something is validated, written or saved after this step."""
+        train = self.config.train
+        every = [n for n in (train.val_every, train.sample_every, train.checkpoint_every) if n]
+        due = any(step % n == 0 for n in every) or step in (train.max_steps, train.stop_at)
+        return due or bool(train.snapshots and self.is_snapshot(step))
+
+    def gather(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        state = whole_state(module.model, [o.optimizer for o in module.all_optimizers()])
+        if trainer.is_global_zero:
+            self.whole = {**state, "copy": whole_model(module.model, state["model"])}
+
+    def model(self, module: TrainingModule) -> LanguageModel:
+        """The model as what is validated, sampled from and saved: whole."""
+        model: LanguageModel = self.whole["copy"] if is_sharded(module.model) else module.model
+        return model
 
     def after_step(self, module: TrainingModule) -> bool:
         """All that is due after a step. Returns whether training ends with it."""
@@ -192,17 +216,18 @@ class Recorder(L.Callback):
         begin = time.monotonic()
         self.last_validation = module.step
         self.status(module, "validating")
-        self.averaged.before_validation(module.model)
-        with self.averaged.applied(module.model):
-            total, tokens = validation_loss(module.model, self.val_batches)
+        model = self.model(module)
+        self.averaged.before_validation(model)
+        with self.averaged.applied(model):
+            total, tokens = validation_loss(model, self.val_batches)
             loss = total / tokens
             better = loss < self.best
             if better:
                 self.best, self.bad_validations = loss, 0
-                save_model(module.model, self.directory / "model.safetensors")
+                save_model(model, self.directory / "model.safetensors")
             else:
                 self.bad_validations += 1
-            scores = self.scores(module)
+            scores = self.scores(model)
         record = {"step": module.step, "val_loss": round(loss, 6), "val_tokens": tokens, **scores}
         if not self.prepared.is_pairs and self.val_whole:
             record["val_bits_per_byte"] = round(total / 0.6931471805599453 / self.prepared.val_bytes, 6)
@@ -212,29 +237,29 @@ class Recorder(L.Callback):
         self.window_clock += time.monotonic() - begin  # tokens/s are those of training
         return better
 
-    def scores(self, module: TrainingModule) -> dict[str, float]:
+    def scores(self, model: LanguageModel) -> dict[str, float]:
         count = self.config.train.score_examples
         if not count or not self.prepared.is_pairs:
             return {}
-        return self.writing(module, lambda: translation_scores(self.run, self.prepared, count))
+        return self.writing(model, lambda: translation_scores(self.run, self.prepared, count))
 
     def sample(self, module: TrainingModule) -> None:
-        begin = time.monotonic()
-        with self.averaged.applied(module.model):
-            samples = self.writing(module, lambda: write_samples(self.run, self.prepared))
+        begin, model = time.monotonic(), self.model(module)
+        with self.averaged.applied(model):
+            samples = self.writing(model, lambda: write_samples(self.run, self.prepared))
         append_jsonl(self.directory / "samples.jsonl", {"step": module.step, "samples": samples})
         first = samples[0]
         self.say(f"sample: {first['prompt']!r} -> {first['output'][:160]!r}")
         self.window_clock += time.monotonic() - begin
 
-    def writing(self, module: TrainingModule, act):  # type: ignore[no-untyped-def]
+    def writing(self, model: LanguageModel, act):  # type: ignore[no-untyped-def]
         """Do `act` with the run's model being the one that is trained, in evaluation mode."""
-        self.run.__dict__["model"] = module.model
-        module.model.eval()
+        self.run.__dict__["model"] = model
+        model.eval()
         try:
             return act()
         finally:
-            module.model.train()
+            model.train()
 
     def is_snapshot(self, step: int) -> bool:
         """Snapshots are spread over the run, denser at the start, where a model changes most."""
@@ -243,14 +268,23 @@ class Recorder(L.Callback):
 
     def snapshot(self, module: TrainingModule) -> None:
         (self.directory / "snapshots").mkdir(exist_ok=True)
-        with self.averaged.applied(module.model):
-            save_model(module.model, self.directory / "snapshots" / f"step-{module.step:06d}.safetensors", half=True)
+        model = self.model(module)
+        with self.averaged.applied(model):
+            save_model(model, self.directory / "snapshots" / f"step-{module.step:06d}.safetensors", half=True)
 
     def checkpoint(self, module: TrainingModule, best: bool = False) -> None:
         """All that is needed to go on. The random numbers are not in it: a step's follow from its number."""
+        whole = (
+            self.whole
+            if is_sharded(module.model)
+            else {
+                "model": module.model.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in module.all_optimizers()],
+            }
+        )
         state = {
-            "model": module.model.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in module.all_optimizers()],
+            "model": whole["model"],
+            "optimizers": whole["optimizers"],
             "averaged": self.averaged.state(),
             "step": module.step,
             "place": list(module.place),

@@ -72,7 +72,7 @@ def _copy(source: Path, target: Path) -> None:
 
 def read_checkpoint(directory: Path, say: Callable[[str], None] = lambda text: None) -> dict[str, Any] | None:
     """The newest checkpoint that is whole, None if there is none yet. RunError if there are some, all of them torn."""
-    torn = []
+    torn: list[str] = []
     for name in ("last", "previous"):
         path = directory / "checkpoints" / f"{name}.ckpt"
         if not path.exists():

@@ -136,17 +136,17 @@ class _Steps(IterableDataset):
 
 
 class TrainingData(L.LightningDataModule):
-    """Optimiser steps from a place in the data on: the share of one process (rank) of several (world)."""
+    """Optimiser steps from a place in the data on; of several processes, each gets its share of them."""
 
-    def __init__(
-        self, prepared: Prepared, accumulate: int, place: tuple[int, ...] = (0, 0), rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, prepared: Prepared, accumulate: int, place: tuple[int, ...] = (0, 0)) -> None:
         super().__init__()
-        self.stream = StepStream(prepared.train, accumulate, place, rank, world)
+        self.stream = StepStream(prepared.train, accumulate, place)
         # What lies in memory is batched in about a millisecond, which is not worth a thread.
         self.steps = _Steps(self.stream, _STEPS_AHEAD if prepared.is_stream else 0)
 
     def train_dataloader(self) -> DataLoader:
+        if self.trainer is not None:
+            self.stream.rank, self.stream.world = self.trainer.global_rank, self.trainer.world_size
         return DataLoader(self.steps, batch_size=None, num_workers=0)
 
     def teardown(self, stage: str) -> None:

@@ -26,6 +26,7 @@ from core.train.data_module import Prepared, TrainingData
 from core.train.module import TrainingModule
 from core.train.precision import choose_precision
 from core.train.processes import LAUNCHED, is_first, make_trainer, train_in_processes, wanted_processes
+from core.train.sharding import is_sharded, restore_optimizers
 from core.train.throughput import memory_held
 from core.train.wandb_log import start as start_wandb
 
@@ -192,11 +193,14 @@ class _Restore(L.Callback):
     def __init__(self, checkpoint: dict[str, Any] | None) -> None:
         self.checkpoint = checkpoint
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, module: TrainingModule) -> None:  # type: ignore[override]
         if self.checkpoint is None:
             return
-        for optimizer, state in zip(module.all_optimizers(), self.checkpoint["optimizers"]):  # type: ignore[operator]
-            optimizer.optimizer.load_state_dict(state)
+        optimizers = [wrapped.optimizer for wrapped in module.all_optimizers()]
+        if is_sharded(module.model):
+            return restore_optimizers(module.model, optimizers, self.checkpoint["optimizers"])
+        for optimizer, state in zip(optimizers, self.checkpoint["optimizers"]):
+            optimizer.load_state_dict(state)
 
 
 def keep_memory() -> None:

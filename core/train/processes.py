@@ -74,10 +74,10 @@ def _strategy(train: TrainConfig) -> "Strategy | str":
     if _devices(train) == 1 and train.num_nodes == 1:
         return "auto"
     if train.strategy == "fsdp":
-        from core.train.sharding import make_strategy
-
-        return make_strategy()
-    return DDPStrategy(timeout=PATIENCE, process_group_backend="nccl" if torch.cuda.is_available() else "gloo")
+        from core.train.sharding import ShardedStrategy as chosen
+    else:
+        chosen = DDPStrategy  # type: ignore[assignment, misc]
+    return chosen(timeout=PATIENCE, process_group_backend="nccl" if torch.cuda.is_available() else "gloo")
 
 
 def train_in_processes(directory: Path, resume: bool, echo: Callable[[str], None] | None) -> Status:

@@ -66,7 +66,7 @@ class WandbLog:
     def __init__(self, process: subprocess.Popen, say: Say) -> None:
         self.url = ""
         self._process, self._say = process, say
-        self._finished = self._told = False
+        self._finished = self._ended = False  # asked to finish; ended by force
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -80,7 +80,7 @@ class WandbLog:
                 self._tell(values["say"])
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # what a library prints is no message
-        if self._process.wait() and not self._finished:
+        if self._process.wait() and not self._ended:
             self._tell("wandb: its process has ended; training goes on without it")
 
     def _tell(self, text: str) -> None:
@@ -104,6 +104,7 @@ class WandbLog:
         try:
             self._process.wait(FINISH)
         except subprocess.TimeoutExpired:
+            self._ended = True
             self._process.kill()
             self._tell(f"wandb: it did not finish within {FINISH:.0f} s and was ended; what it has is kept in wandb/")
         self._reader.join(1)
