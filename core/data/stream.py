@@ -11,6 +11,7 @@ that one window again and goes on with the very batch that would have come next.
 a batch begins the next window, so nothing is lost between them.
 """
 
+import itertools
 import random
 from collections import deque
 from collections.abc import Iterator
@@ -198,13 +199,19 @@ class StreamBatches:
         while not ended:
             limit = self._limit(at)
             documents, total = self._fill(source, pending, limit)
-            ended = total < self.unit or (len(documents) < self.examples and total < limit)
-            step = self.block if ended else self.unit
+            if not pending:
+                pending.extend(itertools.islice(source, 1))
+            step = self.block if not pending and total <= limit else self.unit  # the last batch may have fewer rows
             usable = min(total, limit) // step * step
+            left = total - usable + sum(len(document.ids) for document in pending)
+            while left < self.block and (document := next(source, None)) is not None:
+                pending.append(document)
+                left += len(document.ids)
+            ended = left < self.block
             if self.config.max_tokens:
-                left = max(self.config.max_tokens, self.block) - at.tokens
-                if left < usable + self.block:
-                    usable, ended = min(usable, left // self.block * self.block), True
+                budget = max(self.config.max_tokens, self.block) - at.tokens
+                if budget < usable + self.block:
+                    usable, ended = min(usable, budget // self.block * self.block), True
             if not usable and at == self._begin(at.turn) and total > 1:
                 usable = total  # all that there is is less than one block
             if not usable:
@@ -218,7 +225,6 @@ class StreamBatches:
                 starts = rng.permutation(starts)
             order = [starts[i : i + batches.rows] for i in range(0, len(starts), batches.rows)]
             rest = total - usable
-            pending.clear()
             for document in reversed(documents):  # what is left over begins the next window
                 if rest <= 0:
                     break

@@ -98,6 +98,33 @@ def test_a_turn_has_every_token_once(monkeypatch):
     assert made[-1][1] == (1, 0, 0, 0, 0, 0, 0)
 
 
+@pytest.mark.parametrize("seed", range(25))
+def test_windows_of_any_size_lose_and_repeat_nothing(seed, monkeypatch):
+    """Without shuffling, the batches put together are the stream, at whichever tokens the windows were cut; and from
+    any place on they are the rest of it."""
+    rng = random.Random(seed)
+    monkeypatch.setattr(stream_module, "_WINDOW_TOKENS", rng.choice([1, 50, 300, 5_000]))
+    monkeypatch.setattr(stream_module, "_FIRST_TOKENS", rng.choice([1, 40, 1_000]))
+    monkeypatch.setattr(stream_module, "_UNSHUFFLED", rng.choice([1, 3, 40]))
+    monkeypatch.setattr(stream_module, "_CHUNK_ITEMS", rng.choice([1, 4, 100]))
+    rows = [
+        [{"text": "x" * rng.choice([0, 1, 5, 30, rng.randint(0, 900)]) + str(i)} for i in range(rng.randint(1, 40))]
+        for _ in range(rng.randint(1, 4))
+    ]
+    rows[0] += [{"text": "one more"}, {"text": "and another"}]
+    head, config, _ = opened(monkeypatch, rows, shuffle_buffer=0)
+    source = batches(head, config, tokens=rng.choice([16, 64, 200]), length=rng.choice([8, 32]))
+    items = [i for s in range(len(rows)) for i in head.items.of(head.shards, s) if not head.held.holds(i)]
+    expected = [id for item in items for id in TOKENIZER.encode(item.text).ids + [2]]
+    made = one_turn(source)
+    targets = [batch.targets[batch.targets != IGNORE].tolist() for batch, _ in made]
+    flat = [id for ids in targets for id in ids]
+    assert flat == expected[: len(flat)] and len(expected) - len(flat) < 32
+    at = rng.randrange(len(made))
+    rest = itertools.islice(source.walk(made[at][1]), len(made) - at - 1)
+    assert [m.batch(r).targets.flatten().tolist() for m, r, _ in rest] == targets[at + 1 :]
+
+
 @pytest.mark.parametrize("kind", ["text", "pairs"])
 @pytest.mark.parametrize("options", [{}, {"shuffle_buffer": 0}, {"max_tokens": 1_500}, {"max_examples": 50}])
 def test_it_goes_on_at_any_place_with_the_same_batches(monkeypatch, kind, options):
