@@ -1,4 +1,4 @@
-"""Fully sharded data parallelism: every process keeps a part of each weight, of its gradient and of the optimiser's state.
+"""Fully sharded data parallelism: every process keeps a part of each weight, gradient and optimiser state.
 
 A layer's weights are gathered when it computes and dropped after it, so that models fit that one GPU could not train
 (Zhao et al., "PyTorch FSDP", 2023; here PyTorch's second version, `fully_shard`). What is validated, sampled from and
