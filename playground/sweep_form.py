@@ -23,6 +23,7 @@ COMMON = (
     "train.label_smoothing", "train.ema_decay", "seed",
 )  # fmt: skip
 LOOKED_AT = 20  # runs whose speed is looked at, the newest
+ENOUGH = 20  # steps of a run that tell its speed: the first ones are slower
 ALIKE = 3.0  # times larger or smaller: a model of about the same size
 START_UP = 8.0  # seconds for a trial to read its data and begin
 SHARE = 0.3  # of the machine's matrix products that training makes use of, where nothing has been trained yet
@@ -141,13 +142,13 @@ def seconds_per_token_and_weight(size: float, runs_dir: Path | None = None) -> t
     for info in [info for info in list_runs(runs_dir) if not info.bundled and not info.error][:LOOKED_AT]:
         lines = [
             line for line in read_metrics(info.directory)
-            if all(isinstance(line.get(key), (int, float)) for key in ("tokens", "seconds"))
+            if all(isinstance(line.get(key), (int, float)) for key in ("step", "tokens", "seconds"))
         ]  # fmt: skip
         try:
             own = weights(read_config(info.directory))
         except UserError:
             continue
-        if lines and lines[-1]["tokens"] > 0 and lines[-1]["seconds"] > 0:
+        if lines and lines[-1]["step"] >= ENOUGH and lines[-1]["tokens"] > 0 and lines[-1]["seconds"] > 0:
             each = lines[-1]["seconds"] / lines[-1]["tokens"] / own
             apart = abs(math.log(own / size))
             if math.isfinite(each) and apart <= math.log(ALIKE):

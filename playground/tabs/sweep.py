@@ -159,7 +159,7 @@ def wire(
     tab.kind.input(show_kind, tab.kind, [tab.trials, tab.help], **quiet)
     tab.halving.input(lambda on: [gr.update(visible=on)] * 2, tab.halving, [tab.eta, tab.rungs], **quiet)
     gr.on(
-        [*(component.change for component in tab.form), tab.preset.change, tab.steps.change],
+        [*(component.change for component in tab.form), *map(settles, source)],
         reckon, tab.reckoned, tab.cost, trigger_mode="always_last", **quiet,
     )  # fmt: skip
     tab.start.click(
@@ -171,6 +171,11 @@ def wire(
     tab.follow.focus(lambda: gr.update(choices=sweep_names()), None, tab.follow, **quiet)
     tab.follow.change(_show, tab.follow, tab.shown, **quiet)
     tab.timer.tick(look, [tab.follow, tab.seen], tab.shown, **quiet)
+
+
+def settles(component: Any) -> Any:
+    """The event of a field of another form that is worth reckoning anew: not every letter."""
+    return component.blur if isinstance(component, (gr.Textbox, gr.Number)) else component.change
 
 
 def form_of(values: Sequence[Any]) -> SweepForm:

@@ -80,7 +80,13 @@ def test_halving_ends_with_the_run_that_was_never_stopped(config, no_runs):
 
 def test_killed_in_the_middle_of_a_trial_it_goes_on(config, no_runs):
     """kill -9 of the sweep and of the trial; what was finished is not trained again."""
-    made = launch_sweep(spec(config.with_overrides(["train.max_steps=400", "train.val_every=50"]), "1e-2,1e-3"), "s")
+    made = launch_sweep(
+        spec(
+            config.with_overrides(["train.max_steps=400", "train.val_every=50", "train.checkpoint_every=10"]),
+            "1e-2,1e-3",
+        ),
+        "s",
+    )
     second = made.runs_dir / "s-02"
     wait_for(lambda: second.is_dir() and read_status(second).step >= 20)
     pid = json.loads((made.directory / "status.json").read_text())["pid"]
@@ -104,7 +110,12 @@ def test_killed_in_the_middle_of_a_trial_it_goes_on(config, no_runs):
 
 
 def test_a_sweep_whose_trial_trains_on_alone_follows_it(config, no_runs):
-    made = launch_sweep(spec(config.with_overrides(["train.max_steps=600", "train.val_every=50"]), "1e-2"), "s")
+    made = launch_sweep(
+        spec(
+            config.with_overrides(["train.max_steps=600", "train.val_every=100", "train.checkpoint_every=100"]), "1e-2"
+        ),
+        "s",
+    )
     trial = made.runs_dir / "s-01"
     wait_for(lambda: trial.is_dir() and read_status(trial).step >= 10)
     os.kill(json.loads((made.directory / "status.json").read_text())["pid"], signal.SIGKILL)
