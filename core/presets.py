@@ -45,8 +45,8 @@ PRESETS: dict[str, Preset] = {
                 optimizer="muon", learning_rate=2e-3, warmup_steps=200, weight_decay=0.02, min_lr_ratio=0.02
             ),
             train=TrainConfig(
-                max_steps=4_000, batch_tokens=4_096, label_smoothing=0.1, val_every=200, checkpoint_every=100,
-                sample_every=400, log_every=20, ema_decay=0.999, snapshots=12,
+                max_steps=2_600, batch_tokens=4_096, label_smoothing=0.1, val_every=200, checkpoint_every=200,
+                sample_every=200, log_every=20, ema_decay=0.998, snapshots=12, score_examples=100,
             ),
             decode=TRANSLATE,
         ),

@@ -31,11 +31,10 @@ def make_optimizers(model: LanguageModel, config: OptimConfig) -> list[torch.opt
         {"params": decayed, "weight_decay": config.weight_decay, "peak": config.learning_rate},
         {"params": free, "weight_decay": 0.0, "peak": config.learning_rate},
     ]
-    fused = model.device.type == "cuda"
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(
             [g for g in groups if g["params"]], lr=config.learning_rate, betas=config.betas, eps=config.eps,
-            fused=fused or None, foreach=None if fused else True,
+            fused=True,
         )
     ]  # fmt: skip
     if muon:

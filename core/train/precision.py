@@ -3,7 +3,7 @@
 import torch
 
 LIGHTNING = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}  # mixed: the weights stay float32
-MIN_WIDTH = 192  # below it, converting between the two formats costs more than the products save
+MIN_WIDTH = 128  # below it, converting between the two formats costs more than the products save
 
 
 def has_bfloat16_units(device: torch.device | str) -> bool:

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.defaults [text] [translation]
 
 On built-in data, so that anyone can run it; prints the tables of docs/TRAINING.md. Every run has the same seed, data,
-order of batches and number of steps. A difference is worth what it is worth on one seed: the first lines of each table are
-the preset again with other seeds.
+order of batches and number of steps. The first lines of a table are the preset again with other seeds: differences no
+larger than theirs mean nothing.
 """
 
 import math
