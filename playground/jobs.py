@@ -170,6 +170,9 @@ class LocalBackend:
         for wish in ("stop", "pause"):  # of the time before
             (directory / wish).unlink(missing_ok=True)
         with open(directory / "train.log", "ab") as log:
+            # So that its last words are its own, should it be killed before it can say anything.
+            log.write(f"{time.strftime('%H:%M:%S')}  {'going on' if options else 'starting'}\n".encode())
+            log.flush()
             process = subprocess.Popen(
                 [*polite, sys.executable, "-m", "core.train.loop", str(directory), *options],
                 stdin=subprocess.DEVNULL,

@@ -30,7 +30,7 @@ class TrainingTab:
         part = self.follow
         demo.load(
             arrive, [header.model, *part.looks],
-            [part.follow, self.start.name, *part.shown, self.runs.table], show_progress="hidden",
+            [part.follow, part.compare, self.start.name, *part.shown, self.runs.table], show_progress="hidden",
             api_visibility="private",
         )  # fmt: skip
         self.sweep.on_load(demo, header)
@@ -58,13 +58,14 @@ def wire(tab: TrainingTab, header: Any) -> None:
     sweep.wire(tab.sweep, header, inputs=start.form, base=training_start.described)
     start.start.click(
         start_training, [start.name, *follow.looks, *start.form],
-        [start.message, follow.follow, start.name, *follow.shown], show_progress_on=start.message,
+        [start.message, follow.follow, follow.compare, start.name, *follow.shown], show_progress_on=start.message,
         api_visibility="private",
     )  # fmt: skip
     follow.timer.tick(
-        tick, [follow.follow, *follow.looks, follow.seen],
-        [*follow.shown, follow.follow, header.model, runs.table, follow.rest_steps, follow.rest_rate],
-        show_progress="hidden", api_visibility="private",
+        tick, [follow.follow, *follow.looks, follow.held, follow.seen],
+        [*follow.shown, follow.follow, follow.compare, header.model, runs.table, follow.rest_steps, follow.rest_rate,
+         follow.message],
+        show_progress="hidden", api_visibility="private", js=training_follow.HELD,
     )  # fmt: skip
 
 
@@ -72,9 +73,10 @@ def arrive(model: str | None, *looks: Any) -> list[Any]:
     """What a page shows that is opened: the run that trains now, whoever started it."""
     progress = progress_of(first_run(model))
     name = progress.name if progress else None
+    choices = run_choices()
     return [
-        gr.update(choices=run_choices(), value=name), unused_name(training_start.START), *shown(progress, *looks),
-        training_runs.table_html(name),
+        gr.update(choices=choices, value=name), gr.update(choices=choices), unused_name(training_start.START),
+        *shown(progress, *looks), training_runs.table_html(name),
     ]  # fmt: skip
 
 
@@ -84,10 +86,11 @@ def start_training(name: str | None, *values: Any) -> list[Any]:
     try:
         started = training_start.start_run(name, form)
     except UserError as error:
-        return [notice(str(error)), *[gr.skip()] * (2 + len(training_follow.SHOWN))]
-    said = f"{started} is starting. It goes on when this page is closed."
+        return [notice(str(error)), *[gr.skip()] * (3 + len(training_follow.SHOWN))]
+    said = notice(f"{started} is starting. It goes on when this page is closed.", "info")
+    choices = run_choices()
     return [
-        notice(said, "info"), gr.update(choices=run_choices(), value=started), unused_name(str(form[0])),
+        said, gr.update(choices=choices, value=started), gr.update(choices=choices), unused_name(str(form[0])),
         *shown(progress_of(started), *looks),
     ]  # fmt: skip
 
@@ -102,8 +105,9 @@ def tick(name: str | None, *values: Any) -> list[Any]:
     lists = known and now["runs"] != seen["runs"]
     return [
         *drawn,
-        gr.update(choices=run_choices()) if lists else gr.skip(),
+        *([gr.update(choices=run_choices())] * 2 if lists else [gr.skip()] * 2),
         gr.update(choices=models.model_choices()) if lists else gr.skip(),
         training_runs.table_html(name) if lists or (known and now["scored"] != seen["scored"]) else gr.skip(),
         *(rest_of(progress_of(name)) if lists else [gr.skip()] * 2),
+        "" if lists and seen["runs"] else gr.skip(),  # what was said of the state before
     ]

@@ -24,6 +24,7 @@ from playground.views.training_compare import compare_html
 from playground.views.training_curves import CHARTS, X_AXES, Look, curves
 
 EVERY = 1.0  # seconds between two looks at the followed run
+HELD = "(...values) => [...values.slice(0, -2), !!document.querySelector('.dragcover, #training-plot :active'), null]"
 MAX_COMPARED = 7  # beside the followed one
 SMOOTHING = 0.6
 
@@ -49,6 +50,7 @@ class FollowPart:
     rest_rate: gr.Number
     go_on: gr.Button
     timer: gr.Timer
+    held: gr.Checkbox  # whether a mouse button is down in the plot: then it is not drawn anew under the hand
     seen: gr.State  # what the page shows of the runs, so that nothing is drawn twice
 
     @property
@@ -118,17 +120,18 @@ def build(model: str | None = None) -> FollowPart:
     with gr.Accordion("Log", open=False):
         log = gr.HTML(values["log"], padding=False, elem_id="training-log", js_on_load=None)
     timer = gr.Timer(EVERY, active=is_active(progress))
+    held = gr.Checkbox(False, visible=False)
     seen = gr.State(values["seen"])
     return FollowPart(
         follow, compare, status, pause, stop, message, chart, x, smoothing, log_axis, plot, table, samples, log, rest,
-        rest_steps, rest_rate, go_on, timer, seen,
+        rest_steps, rest_rate, go_on, timer, held, seen,
     )  # fmt: skip
 
 
 def wire(part: FollowPart) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    part.follow.focus(lambda: gr.update(choices=run_choices()), None, part.follow, **quiet)
-    part.compare.focus(lambda: gr.update(choices=run_choices()), None, part.compare, **quiet)
+    # Not when the other list is opened: a choice that is made before the answer comes would be lost.
+    part.follow.focus(lambda: [gr.update(choices=run_choices())] * 2, None, [part.follow, part.compare], **quiet)
     gr.on(
         [part.follow.change, part.compare.change], follow_run, [part.follow, *part.looks],
         [*part.shown, part.rest_steps, part.rest_rate], trigger_mode="always_last", **quiet,
@@ -220,16 +223,21 @@ def draw(name: str | None, compare: list[str], chart: str, x: str, smoothing: fl
     return _curves(progress_of(name), others(name, compare), Look(chart, x, smoothing, log))
 
 
-def look(name: str | None, compare: list[str], chart: str, x: str, smoothing: float, log: bool, seen: Any) -> list[Any]:
-    """A tick: values for `shown`, skips for what has not changed."""
+def look(
+    name: str | None, compare: list[str], chart: str, x: str, smoothing: float, log: bool, held: bool, seen: Any
+) -> list[Any]:
+    """A tick: values for `shown`, skips for what has not changed. held: leave the plot as it is for now."""
     progress, beside = progress_of(name), others(name, compare)
     now = signature(progress, beside)
+    if held and seen and now:
+        now["curves"] = seen["curves"]  # they are drawn once it is let go of
     if now == seen:
         return [gr.skip()] * len(SHOWN)
     values = shown(progress, compare, chart, x, smoothing, log)
     if seen and now and now["curves"] == seen["curves"]:
         for place in (SHOWN.index("plot"), SHOWN.index("table")):
             values[place] = gr.skip()  # the curves have not moved
+    values[SHOWN.index("seen")] = now
     if seen and now and now["samples"] == seen["samples"] and now["runs"] == seen["runs"]:
         values[SHOWN.index("samples")] = gr.skip()
     return values

@@ -94,7 +94,7 @@ def tiles_of(status: "Status", figures: Mapping[str, np.ndarray], snapshots: int
     add("gradient norm", shown(last("grad_norm"), ".2f"), "grad_norm")
     add("tokens/s", shown(status.tokens_per_second or last("tokens_per_second"), ",.0f"), "tokens_per_second")
     peak = status.peak_share if status.peak_share is not None else last("peak_share")
-    add("of the machine's peak", None if peak is None else f"{100 * peak:.0f}%", "peak_share")
+    add("share of peak", None if peak is None else f"{100 * peak:.0f}%", "peak_share")
     memory = status.memory_bytes or last("memory_bytes")
     add("memory", None if not memory else gigabytes(memory))
     if status.price_per_hour > 0:

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 import time
+import zipfile
 
 import pytest
 from playwright.sync_api import expect
 
 from core import load
+from core.run import BUNDLED
 
 
 def open_tab(page, name):
@@ -140,6 +143,7 @@ def test_a_training_run_is_started_watched_and_stopped(page, server):
     steps.blur()
     page.locator("#training-start").click()
     status = page.locator("#training-status")
+    badge = status.locator(".training-badge")
     expect(status).to_contain_text("watched", timeout=60_000)
 
     def lines():
@@ -151,18 +155,94 @@ def test_a_training_run_is_started_watched_and_stopped(page, server):
         page.wait_for_timeout(500)
     points = "#training-plot .scatterlayer .trace path.js-line"
     page.wait_for_selector(points, state="attached", timeout=60_000)
-    first = page.locator(points).first.get_attribute("d")
+
+    # A part of the curve is looked at closely, and stays in sight while the curve grows.
+    box = page.locator("#training-plot .nsewdrag").bounding_box()
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.1 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.9 * box["height"], steps=8)
+    page.mouse.up()
+    page.wait_for_function(f"{SHOWN}.range[0] > 0")
+    close = page.evaluate(SHOWN)
     page.wait_for_function(
-        "([selector, before]) => document.querySelector(selector)?.getAttribute('d') !== before", arg=[points, first]
+        f"before => {SHOWN}.points > before.points + 1", arg=close, timeout=60_000
     )  # the curve moves
-    assert page.locator("#training-stop").is_enabled()
+    assert page.evaluate(SHOWN)["range"] == close["range"]
+
+    page.locator("#training-pause").click()
+    expect(badge).to_have_text("paused", timeout=60_000)
+    rested = len(lines())
+    page.wait_for_timeout(2_000)
+    assert len(lines()) == rested
+    page.locator("#training-pause").click()  # it says Continue now
+    expect(badge).to_have_text("training", timeout=60_000)
     page.locator("#training-stop").click()
-    expect(status).to_contain_text(re.compile("stopped|cancelled", re.IGNORECASE), timeout=60_000)
+    expect(badge).to_have_text("stopped", timeout=60_000)
     losses = [m["loss"] for m in lines() if "loss" in m]
     assert losses[-1] < losses[0]
     assert (runs / "watched" / "model.safetensors").exists()
+    expect(page.locator("#training-runs-table")).to_contain_text("watched")
     page.locator("#model input").click()
     expect(page.get_by_role("option", name=re.compile("watched"))).to_be_visible()
+
+
+SHOWN = (
+    "(() => { const plot = document.querySelector('#training-plot .js-plotly-plot'); "
+    "return {range: plot._fullLayout.xaxis.range, points: plot._fullData.reduce((sum, t) => sum + t._length, 0)}; })()"
+)
+
+
+@pytest.fixture
+def mine(server):
+    """A run of one's own that is there when the page is opened."""
+    shutil.copytree(BUNDLED / "shakespeare-gpt", server[1] / "mine")
+
+
+def test_runs_are_compared_renamed_and_deleted(mine, page, server):
+    open_tab(page, "Training")
+    page.locator('#training-runs-table [data-run="mine"]').click()
+    expect(page.locator("#training-status")).to_contain_text("mine")
+    page.locator("#training-compare input").click()
+    page.get_by_role("option", name=re.compile("pydocs-llama")).click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#training-table")).to_contain_text("model.family", timeout=30_000)
+    expect(page.locator("#training-plot .legend")).to_contain_text("pydocs-llama")
+
+    choose_model(page, "mine")
+    expect(page.locator("#facts")).to_contain_text("GPT")
+    page.locator("#runs-note textarea, #runs-note input").first.fill("<img src=x onerror=window.hacked=1> noted")
+    page.locator("#runs-keep").click()
+    expect(page.locator("#training-runs-table")).to_contain_text("<img src=x onerror=window.hacked=1> noted")
+    page.locator("#runs-name textarea, #runs-name input").first.fill("renamed")
+    page.locator("#runs-rename").click()
+    expect(page.locator("#model input")).to_have_value(re.compile("renamed"))
+    expect(page.locator("#training-follow input")).to_have_value(re.compile("renamed"))
+    page.locator("#runs-export").click()
+    with page.expect_download() as download:
+        page.locator("#runs-files a").first.click()
+    assert zipfile.ZipFile(download.value.path()).testzip() is None
+
+    page.locator("#runs-delete").click()
+    expect(page.locator("#runs-ask")).to_contain_text("for good?")
+    page.locator("#runs-spare").click()
+    expect(page.locator("#runs-ask")).to_be_hidden()
+    assert (server[1] / "renamed").exists()
+    page.locator("#runs-delete").click()
+    page.locator("#runs-sure").click()
+    expect(page.locator("#runs-message")).to_contain_text("renamed is deleted")
+    assert not (server[1] / "renamed").exists() and page.evaluate("window.hacked") is None
+    expect(page.locator("#model input")).to_have_value(re.compile("enja-transformer"))
+    expect(page.locator("#message")).to_be_empty()
+
+
+def test_the_data_are_looked_at_before_training(page):
+    open_tab(page, "Training")
+    page.locator("#training-look").click()
+    preview = page.locator("#training-preview")
+    expect(preview.locator(".examples tbody tr").first).to_be_visible(timeout=90_000)
+    expect(preview).to_contain_text("epochs")
+    page.locator("#training-close").click()
+    expect(preview.locator(".examples")).to_have_count(0)
 
 
 def test_a_second_run_of_the_same_name_is_refused(page, server):

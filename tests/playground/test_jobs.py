@@ -1,6 +1,7 @@
 """Runs as processes of this machine: started, followed, stopped, ended by force, and found dead."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_a_run_that_is_killed_while_it_starts_is_failed(backend):
     os.kill(backend.status("t3").pid, signal.SIGKILL)
     wait_for(lambda: not backend.status("t3").is_active, 10)
     assert backend.status("t3").state == "failed"
-    assert backend.status("t3").error.startswith("The training process is gone.")
+    assert re.fullmatch(r"The training process is gone. Its last words: [\d:]+  starting", backend.status("t3").error)
     assert not backend.running()
 
 

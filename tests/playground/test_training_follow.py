@@ -20,9 +20,9 @@ def named(values):
     return dict(zip(SHOWN, values))
 
 
-def tick(name, seen, looks=LOOKS):
+def tick(name, seen, looks=LOOKS, held=False):
     """(values of the followed run by name, choices of runs, of models, table)"""
-    *drawn, follow, models, table, steps, rate = training.tick(name, *looks, seen)
+    *drawn, follow, compare, models, table, steps, rate, message = training.tick(name, *looks, held, seen)
     return named(drawn), follow, models, table
 
 
@@ -37,7 +37,7 @@ def followed(runs, tmp_path, monkeypatch):
 
 
 def test_on_arrival_what_trains_is_shown(followed):
-    follow, name, *values, table = training.arrive("tiny-gpt", *LOOKS)
+    follow, compare, name, *values, table = training.arrive("tiny-gpt", *LOOKS)
     shown = named(values)
     assert follow["value"] == "live" and name == "demo-1" and "10 of 300" in shown["status"]
     assert list(shown["plot"].data[0].y) == [6.0] and shown["stop"]["visible"] and shown["timer"].active
@@ -46,7 +46,7 @@ def test_on_arrival_what_trains_is_shown(followed):
 
 def test_a_look_draws_only_what_has_changed(followed):
     seen = named(follow_run("live", *LOOKS))["seen"]
-    assert all(value == gr.skip() for value in training.tick("live", *LOOKS, seen))
+    assert all(value == gr.skip() for value in training.tick("live", *LOOKS, False, seen))
     append_jsonl(followed / "samples.jsonl", {"step": 10, "samples": [{"prompt": "p", "output": "o"}]})
     shown, *lists = tick("live", seen)
     assert shown["plot"] == gr.skip() == shown["table"] and "step 10" in shown["samples"]
@@ -57,6 +57,16 @@ def test_a_look_draws_only_what_has_changed(followed):
     append_jsonl(followed / "metrics.jsonl", {"step": 20, "val_loss": 4.5})
     shown, follow, _, table = tick("live", shown["seen"])
     assert "4.500" in table and follow == gr.skip()  # the best loss in the list of runs
+
+
+def test_a_plot_is_not_drawn_anew_under_the_hand(followed):
+    seen = named(follow_run("live", *LOOKS))["seen"]
+    append_jsonl(followed / "metrics.jsonl", {"step": 20, "loss": 5.0, "lr": 0.1})
+    Status(state="running", pid=os.getpid(), step=20, steps=300).write(followed)
+    shown, *_ = tick("live", seen, held=True)
+    assert shown["plot"] == gr.skip() and "20 of 300" in shown["status"]
+    shown, *_ = tick("live", shown["seen"])  # it is let go of
+    assert list(shown["plot"].data[0].y) == [6.0, 5.0]
 
 
 def test_a_run_that_is_done_appears_in_the_header_and_is_looked_at_no_more(followed, small_runs):
@@ -83,7 +93,7 @@ def test_the_headers_run_is_shown_when_nothing_trains(runs):
 
 
 def test_nothing_trained_yet(no_runs):
-    follow, name, *values, table = training.arrive(None, *LOOKS)
+    follow, compare, name, *values, table = training.arrive(None, *LOOKS)
     shown = named(values)
     assert follow["value"] is None and name == "demo-1" and "No run is followed" in shown["status"]
     assert "first step" in shown["plot"].layout.annotations[0].text and "no runs yet" in table

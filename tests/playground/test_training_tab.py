@@ -164,7 +164,7 @@ def test_names_of_uploads_stay_in_their_folder(no_runs, tmp_path, name):
 
 
 def test_start_makes_the_run_and_follows_it(no_runs, started):
-    said, follow, name, *shown = start("t1", "demo", "small", None, None, "builtin")
+    said, follow, compare, name, *shown = start("t1", "demo", "small", None, None, "builtin")
     assert started == ["t1"] and "t1 is starting" in said
     assert follow["value"] == "t1" and follow["choices"][0][1] == "t1" and name == "demo-1"
     config = json.loads((find_run("t1") / "config.json").read_text())

@@ -33,7 +33,7 @@ def test_the_state_in_figures():
     assert texts(status, snapshots=3) == {
         "step": "20 of 100", "time left": "2 min 5 s", "trained for": "20 s", "training loss": "7.100",
         "best validation loss": "6.500", "perplexity": "665.1", "BLEU": "2.5", "chrF": "9.0", "bits per byte": "3.250",
-        "learning rate": "2.00e-03", "gradient norm": "1.50", "tokens/s": "1,234", "of the machine's peak": "41%",
+        "learning rate": "2.00e-03", "gradient norm": "1.50", "tokens/s": "1,234", "share of peak": "41%",
         "memory": "1.2 GB", "snapshots": "3",
     }  # fmt: skip
     assert 'aria-valuenow="20"' in status_html("t1", status, FIGURES)
