@@ -4,6 +4,12 @@
 >>> run = load("enja-transformer")  # doctest: +SKIP
 """
 
-from core.run import Run, load
+import os
+
+# Before torch is imported: for how long idle OpenMP threads keep a core busy waiting for work. By default it is so long
+# that two programs on two cores (a training run and the page, say) slow each other down tenfold.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+from core.run import Run, load  # noqa: E402
 
 __all__ = ["Run", "load"]

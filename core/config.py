@@ -9,19 +9,16 @@ core.errors.ConfigError: Unknown key 'model.d_modle'; the nearest valid key is '
 """
 
 import dataclasses
-import difflib
-import functools
 import json
 import math
-import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from core.decode.config import GenerationConfig
 from core.errors import ConfigError
+from core.strict import all_keys, field_type, from_dict, parse, unknown
 
-T = TypeVar("T")
 MAX_TABLE = 2**27  # numbers in a table of positions: half a gibibyte
 
 
@@ -274,13 +271,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.train.precision == "16" and self.optim.optimizer == "muon":
-            raise ConfigError(
-                "train.precision=16 (float16) goes with optim.optimizer=adamw; Muon needs bf16 or 32."
-            )
+            raise ConfigError("train.precision=16 (float16) goes with optim.optimizer=adamw; Muon needs bf16 or 32.")
         if self.train.strategy == "fsdp" and (self.train.ema_decay or self.train.average_last > 1):
-            raise ConfigError(
-                "train.strategy=fsdp keeps no averages: set train.ema_decay and train.average_last to 0."
-            )
+            raise ConfigError("train.strategy=fsdp keeps no averages: set train.ema_decay and train.average_last to 0.")
         if self.train.strategy == "fsdp" and self.optim.optimizer == "muon":
             raise ConfigError("train.strategy=fsdp cuts matrices, which Muon needs whole: set optim.optimizer=adamw.")
 
@@ -312,13 +305,13 @@ class RunConfig:
             if not equals:
                 raise ConfigError(f"{assignment!r} is not of the form section.field=value.")
             *sections, name = key.split(".")
-            hint = _field_type(type(self), key.split("."))
+            hint = field_type(type(self), key.split("."))
             if hint is None:
-                raise ConfigError(_unknown(key, _all_keys(type(self))))
+                raise ConfigError(unknown(key, all_keys(type(self))))
             target = values
             for section in sections:
                 target = target[section]
-            target[name] = _parse(text.strip(), hint)
+            target[name] = parse(text.strip(), hint)
             _forget_derived(values, key)
         return type(self).from_dict(values)
 
@@ -334,128 +327,3 @@ def _forget_derived(values: dict[str, Any], key: str) -> None:
         model["n_encoder_layers"] = 0
     if key == "model.family":
         model["positions"] = model["activation"] = "auto"
-
-
-def from_dict(cls: type[T], values: Any, path: str = "") -> T:
-    """Build the dataclass `cls` from plain values, strictly: unknown keys and wrong types raise ConfigError."""
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path or 'The configuration'} must be an object with keys, not {_kind(values)}.")
-    hints = _hints(cls)
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    built = {}
-    for key, value in values.items():
-        name = f"{path}.{key}" if path else str(key)
-        if key not in known:
-            raise ConfigError(_unknown(name, [f"{path}.{k}" if path else k for k in sorted(known)]))
-        built[key] = _convert(value, hints[key], name)
-    return cls(**built)
-
-
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    """Types of the fields: half of the time of reading a configuration, and a list of runs reads hundreds."""
-    return typing.get_type_hints(cls)
-
-
-def _convert(value: Any, hint: Any, name: str) -> Any:
-    origin = typing.get_origin(hint)
-    if dataclasses.is_dataclass(hint):
-        return from_dict(hint, value, name)  # type: ignore[arg-type]
-    if origin is Literal:
-        options = typing.get_args(hint)
-        for option in options:
-            if value == option and type(value) is type(option):
-                return value
-        near = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
-        hint_text = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{name} must be one of {', '.join(map(repr, options))}, not {value!r}.{hint_text}")
-    if origin in (typing.Union, types.UnionType):
-        options = typing.get_args(hint)
-        if value is None and type(None) in options:
-            return None
-        for option in options:
-            if option is not type(None):
-                try:
-                    return _convert(value, option, name)
-                except ConfigError as error:
-                    failure = error
-        raise failure
-    if origin is tuple:
-        items = typing.get_args(hint)
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{name} must be a list, not {_kind(value)}.")
-        if len(items) == 2 and items[1] is Ellipsis:
-            items = (items[0],) * len(value)
-        if len(value) != len(items):
-            raise ConfigError(f"{name} must be a list of {len(items)} values, not {len(value)}.")
-        return tuple(_convert(v, item, f"{name}[{i}]") for i, (v, item) in enumerate(zip(value, items)))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{name} must be an object with keys, not {_kind(value)}.")
-        key_hint, value_hint = typing.get_args(hint)
-        return {_key(k, key_hint, name): _convert(v, value_hint, f"{name}.{k}") for k, v in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, float):
-        if not math.isfinite(value):
-            raise ConfigError(f"{name} must be a finite number, not {value}.")
-        return value
-    if type(value) is hint:
-        return value
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    raise ConfigError(f"{name} must be {words.get(hint, hint)}, not {_kind(value)} ({value!r}).")
-
-
-def _key(key: Any, hint: Any, name: str) -> Any:
-    """JSON has only text as keys; read them back as what they were."""
-    if hint is int and isinstance(key, str):
-        try:
-            return int(key)
-        except ValueError:
-            raise ConfigError(f"The keys of {name} must be whole numbers, not {key!r}.") from None
-    return _convert(key, hint, name)
-
-
-def _parse(text: str, hint: Any) -> Any:
-    """Read the text of an override. JSON where it is JSON; text fields take it as it stands."""
-    if hint is str or (typing.get_origin(hint) is Literal):
-        return text
-    try:
-        return json.loads(text.lower() if text.lower() in ("true", "false", "none", "null") else text)
-    except json.JSONDecodeError:
-        pass
-    try:
-        return int(text)  # 1_000 is a number as Python writes it
-    except ValueError:
-        return None if text.lower() == "none" else text  # the type check names the key and says what it should be
-
-
-def _field_type(cls: Any, path: list[str]) -> Any:
-    """The type of the field at a dotted path; None if there is none, or if it is a section."""
-    for name in path:
-        if not dataclasses.is_dataclass(cls) or name not in (hints := typing.get_type_hints(cls)):
-            return None
-        cls = hints[name]
-    return None if dataclasses.is_dataclass(cls) else cls
-
-
-def _all_keys(cls: Any, path: str = "") -> list[str]:
-    keys = []
-    for name, hint in typing.get_type_hints(cls).items():
-        key = f"{path}.{name}" if path else name
-        keys += _all_keys(hint, key) if dataclasses.is_dataclass(hint) else [key]
-    return keys
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    last = name.rpartition(".")[2]
-    if not near:  # the right field in the wrong section
-        near = [k for k in known if k.rpartition(".")[2] == last][:1]
-    hint = f"the nearest valid key is {near[0]!r}." if near else f"valid keys are {', '.join(known)}."
-    return f"Unknown key {name!r}; {hint}"
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "true/false", int: "a whole number"}
-    return "nothing (null)" if value is None else names.get(type(value), f"a {type(value).__name__}")

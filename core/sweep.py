@@ -19,8 +19,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from core.config import RunConfig, from_dict
+from core.config import RunConfig
 from core.errors import ConfigError
+from core.strict import from_dict
 
 Metric = Literal["val_loss", "val_bits_per_byte", "bleu", "chrf"]
 HIGHER_IS_BETTER = ("bleu", "chrf")

@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from core.config import RunConfig, from_dict
+from core.config import RunConfig
 from core.data.preview import Preview, preview
 from core.errors import DataError, UserError
 from core.run import default_runs_dir
+from core.strict import from_dict
 from playground.jobs import import_path
 
 LIMIT = 120.0  # seconds

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from core.config import from_dict
 from core.errors import RunError, UserError
 from core.files import check_name, expanded, read_json, write_json
 from core.run import Status, default_runs_dir, read_metrics, read_status
+from core.strict import from_dict
 from core.sweep import SweepSpec, draw_trials, ranking, result, rung_steps, training_steps
 from playground.jobs import MAX_RUNNING
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from core.config import ModelConfig, from_dict
+from core.config import ModelConfig
 from core.decode.config import GenerationConfig
 from core.errors import ConfigError, RunError
 from core.files import read_json
+from core.strict import from_dict
 
 # Settings that both have, with the same name and meaning.
 SHARED = (

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from core.config import RunConfig, from_dict
+from core.config import RunConfig
 from core.decode.config import GenerationConfig
 from core.errors import ConfigError
+from core.strict import from_dict
 
 EVERYTHING = dict(
     strategy="sample", max_new_tokens=7, min_new_tokens=2, num_return_sequences=3, seed=11, num_beams=4,
