@@ -13,9 +13,20 @@ from core.train.schedule import learning_rate_factor
 
 
 def test_every_schedule_warms_up_to_its_peak():
-    for schedule in ("cosine", "inverse_sqrt", "linear", "constant"):
+    for schedule in ("cosine", "wsd", "inverse_sqrt", "linear", "constant"):
         config = OptimConfig(schedule=schedule, warmup_steps=10)
         assert [learning_rate_factor(s, 100, config) for s in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+
+
+def test_warm_up_stable_decay():
+    config = OptimConfig(schedule="wsd", warmup_steps=10, min_lr_ratio=0.1, decay_fraction=0.25)
+    factors = [learning_rate_factor(step, 200, config) for step in range(201)]
+    assert factors[9:151] == [1.0] * 142  # the last quarter begins at step 150
+    assert factors[175] == pytest.approx(0.1 + 0.9 * 0.5) and factors[200] == pytest.approx(0.1)
+    longer = [learning_rate_factor(step, 400, config) for step in range(150)]
+    assert longer == factors[:150]  # what was trained before the decay is the same of a longer run
+    short = OptimConfig(schedule="wsd", warmup_steps=10, decay_fraction=1.0)
+    assert learning_rate_factor(9, 20, short) == 1.0 and learning_rate_factor(20, 20, short) == pytest.approx(0.1)
 
 
 def test_schedules_end_where_they_should():
