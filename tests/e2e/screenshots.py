@@ -1,6 +1,7 @@
 """Take the README's pictures of a running app: `python tests/e2e/screenshots.py http://127.0.0.1:7860 docs/images`.
 
-Options after the folder: a width (1400), light or dark, and the run's name that the pictures are of.
+Options after the folder: a width (1400), light or dark, the run's name that the pictures are of, and, for the Training
+tab, names of runs with commas between them: the first is followed, the others are compared with it.
 """
 
 import shutil
@@ -17,7 +18,9 @@ READY = {
 }
 
 
-def main(address: str, folder: str, width: str = "1400", scheme: str = "light", model: str = "") -> None:
+def main(
+    address: str, folder: str, width: str = "1400", scheme: str = "light", model: str = "", runs: str = ""
+) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("google-chrome")
@@ -37,6 +40,12 @@ def main(address: str, folder: str, width: str = "1400", scheme: str = "light", 
             else:
                 tab.click()
             page.wait_for_selector(ready, timeout=60_000)
+            for place, run in enumerate(filter(None, runs.split(",")) if name == "training" else []):
+                page.locator("#training-compare input" if place else "#training-follow input").click()
+                page.wait_for_timeout(1_000)
+                page.get_by_role("option", name=run).first.click()
+                page.keyboard.press("Tab")
+                page.wait_for_timeout(2_000)
             page.wait_for_timeout(2_500)
             page.screenshot(path=f"{folder}/{name}.png", full_page=True)
         browser.close()
