@@ -85,7 +85,14 @@ def build(own_preset: bool = True) -> SweepTab:
                     preset(START).train.max_steps, label="Steps of a trial", precision=0, min_width=110,
                     elem_id="sweep-steps",
                 )  # fmt: skip
-            kind = gr.Radio(KINDS, value="grid", show_label=False, elem_id="sweep-kind", elem_classes="segmented")
+            kind = gr.Radio(
+                KINDS,
+                value="grid",
+                label="Which values",
+                show_label=False,
+                elem_id="sweep-kind",
+                elem_classes="segmented",
+            )
             help_line = gr.HTML(help_html("grid"), padding=False)
             dropdowns, boxes = [], []
             for number, (key, values) in enumerate(ROWS, 1):

@@ -1,7 +1,8 @@
 """The Training tab: choose what to train, start it as a process of this machine, watch it learn, keep runs in order.
 
 The parts are modules of their own: training_start (the form), training_follow (the followed run and those compared
-with it), training_runs (the list of runs), sweep (several values of what the form describes).
+with it; training_shown is what is seen of them), training_runs (the list of runs), sweep (several values of what the
+form describes).
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from core.errors import UserError
 from playground import models
 from playground.jobs import unused_name
 from playground.tabs import sweep, training_follow, training_runs, training_start
-from playground.tabs.training_follow import first_run, look, progress_of, rest_of, run_choices, shown
+from playground.tabs.training_shown import SHOWN, first_run, look, progress_of, rest_of, run_choices, shown
 from playground.views.notice import notice
 
 
@@ -86,7 +87,7 @@ def start_training(name: str | None, *values: Any) -> list[Any]:
     try:
         started = training_start.start_run(name, form)
     except UserError as error:
-        return [notice(str(error)), *[gr.skip()] * (3 + len(training_follow.SHOWN))]
+        return [notice(str(error)), *[gr.skip()] * (3 + len(SHOWN))]
     said = notice(f"{started} is starting. It goes on when this page is closed.", "info")
     choices = run_choices()
     return [

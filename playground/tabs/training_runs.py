@@ -18,7 +18,7 @@ from core.runs_admin import MAX_NOTE, delete_run, export_run, own_run, read_note
 from playground import models
 from playground.figures import column, read_figures
 from playground.jobs import LocalBackend
-from playground.tabs.training_follow import run_choices
+from playground.tabs.training_shown import run_choices
 from playground.views.notice import notice
 from playground.views.training_runs import RunRow, runs_html
 

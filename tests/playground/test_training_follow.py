@@ -10,8 +10,9 @@ from core.files import append_jsonl, read_json, write_json
 from core.presets import preset
 from core.run import Status, create_run, read_status
 from playground.jobs import LocalBackend
-from playground.tabs import training, training_follow
-from playground.tabs.training_follow import SHOWN, first_run, follow_run, pause_or_go_on, resume_run, stop_training
+from playground.tabs import training, training_shown
+from playground.tabs.training_follow import pause_or_go_on, resume_run, stop_training
+from playground.tabs.training_shown import SHOWN, first_run, follow_run
 
 LOOKS = ([], "loss", "step", 0.0, False)
 
@@ -104,7 +105,7 @@ def test_a_broken_run_does_not_break_the_list(runs, tmp_path, monkeypatch):
     (tmp_path / "bad").mkdir()
     write_json(tmp_path / "bad" / "config.json", {"modle": {}})
     (tmp_path / "bad" / "status.json").write_text("{")
-    assert training_follow.run_choices() == [("bad · broken", "bad")]
+    assert training_shown.run_choices() == [("bad · broken", "bad")]
     assert "bad" in follow_run("bad", *LOOKS)[0]
     assert "broken" in training.training_runs.table_html("bad")
     assert follow_run("bad", ["bad", "gone"], *LOOKS[1:])
@@ -130,7 +131,7 @@ def test_runs_are_laid_over_each_other_with_what_differs(followed):
 
 
 def test_another_chart_is_drawn_at_once(followed):
-    figure = training_follow.draw("live", [], "speed", "step", 0.0, True)
+    figure = training_shown.draw("live", [], "speed", "step", 0.0, True)
     assert list(figure.data[0].y) == [100.0] and figure.layout.yaxis.type == "log"
 
 

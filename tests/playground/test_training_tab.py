@@ -12,7 +12,7 @@ from core.run import find_run, list_runs
 from playground import training_form
 from playground.jobs import LocalBackend
 from playground.tabs import training, training_start
-from playground.tabs.training_follow import SHOWN
+from playground.tabs.training_shown import SHOWN
 from playground.training_form import Form, configuration, keep_upload, rest_assignments, usual_data
 
 
