@@ -14,6 +14,7 @@ from core.run import Run, Status, save_model
 from core.train.averaging import AveragedWeights
 from core.train.checkpoint import write_checkpoint
 from core.train.data_module import Prepared
+from core.train.memory import release_memory
 from core.train.module import TrainingModule, validation_loss
 from core.train.sharding import is_sharded, whole_model, whole_state
 from core.train.throughput import machine_peak, memory_held
@@ -234,6 +235,7 @@ class Recorder(L.Callback):
         self.record({**record, "seconds": round(self.elapsed(), 2)})
         told = "".join(f"  {name} {value:.1f}" for name, value in scores.items())
         self.say(f"step {module.step:>6,}  validation loss {loss:.4f} a token{told}" + ("  (best)" if better else ""))
+        release_memory()
         self.window_clock += time.monotonic() - begin  # tokens/s are those of training
         return better
 

@@ -23,6 +23,7 @@ from core.train.averaging import AveragedWeights
 from core.train.callbacks import Recorder
 from core.train.checkpoint import read_checkpoint
 from core.train.data_module import Prepared, TrainingData
+from core.train.memory import keep_memory
 from core.train.module import TrainingModule
 from core.train.precision import choose_precision
 from core.train.processes import LAUNCHED, is_first, make_trainer, train_in_processes, wanted_processes
@@ -201,23 +202,6 @@ class _Restore(L.Callback):
             return restore_optimizers(module.model, optimizers, self.checkpoint["optimizers"])
         for optimizer, state in zip(optimizers, self.checkpoint["optimizers"]):
             optimizer.load_state_dict(state)
-
-
-def keep_memory() -> None:
-    """Have the C library keep freed blocks instead of handing them back to the system.
-
-    A step allocates and frees tensors of tens of megabytes over and over; glibc maps such blocks anew each time, and
-    the page faults took up to half of a training step on a CPU. Other C libraries are left as they are.
-    """
-    import ctypes
-
-    m_trim_threshold, m_mmap_threshold = -1, -3
-    try:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(m_mmap_threshold, 1 << 30)
-        libc.mallopt(m_trim_threshold, 2**31 - 1)
-    except (OSError, AttributeError, TypeError):
-        pass
 
 
 def _seed(seed: int) -> None:

@@ -21,9 +21,7 @@ class _Clock(L.Callback):
     """In the recorder's place: writes nothing, times STEPS steps after WARM others, and then ends training."""
 
     def __init__(self, directory: Path) -> None:
-        from core.train.callbacks import AveragedWeights
-
-        self.directory, self.averaged = directory, AveragedWeights(0.0)
+        self.directory = directory
         self.times = (0.0, 0.0)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, *_: Any) -> None:  # type: ignore[override]
@@ -41,14 +39,15 @@ def lightning_cost() -> list[Row]:
     from core.model import build_model
     from core.presets import preset
     from core.train.data_module import TrainingData
-    from core.train.loop import _fit, keep_memory
+    from core.train.loop import _fit
+    from core.train.memory import keep_memory
     from core.train.module import TrainingModule, loss_sum
     from core.train.optim import make_optimizers
     from core.train.schedule import learning_rate_factor
 
     keep_memory()
     config = preset("nanogpt-cpu")
-    config = replace(config, model=replace(config.model, vocab_size=69))
+    config = replace(config, model=replace(config.model, vocab_size=69), train=replace(config.train, precision="32"))
     ids = np.random.default_rng(0).integers(4, 69, 100_000).astype(np.int32)
     source = BlockBatches(ids, config.train.batch_tokens, config.model.max_seq_len)
 

@@ -17,7 +17,7 @@ def training() -> list[Row]:
     from core.model import build_model
     from core.model.linear import Linear
     from core.presets import preset
-    from core.train.loop import keep_memory
+    from core.train.memory import keep_memory
     from core.train.module import loss_sum
     from core.train.optim import make_optimizers
 
