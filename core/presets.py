@@ -54,15 +54,15 @@ PRESETS: dict[str, Preset] = {
     "gpt-shakespeare": Preset(
         "A GPT on a text file (made for tiny Shakespeare: --data input.txt); about a quarter of an hour on two cores.",
         RunConfig(
-            model=ModelConfig(family="gpt", d_model=192, n_layers=6, n_heads=6, max_seq_len=256, dropout=0.2),
+            model=ModelConfig(family="gpt", d_model=192, n_layers=6, n_heads=6, max_seq_len=256, dropout=0.25),
             tokenizer=TokenizerConfig(vocab_size=1_024),
             data=DataConfig(name="input.txt", val_fraction=0.1),
             optim=OptimConfig(
                 optimizer="muon", learning_rate=2e-3, warmup_steps=100, weight_decay=0.1, min_lr_ratio=0.02
             ),
             train=TrainConfig(
-                max_steps=900, batch_tokens=4_096, val_every=100, checkpoint_every=100, sample_every=100, log_every=10,
-                ema_decay=0.995, snapshots=12, sample_prompts=("ROMEO:\n", "First Citizen:\n"),
+                max_steps=1_500, batch_tokens=4_096, val_every=100, checkpoint_every=100, sample_every=100, log_every=10,
+                ema_decay=0.996, snapshots=12, sample_prompts=("ROMEO:\n", "First Citizen:\n"),
             ),
             decode=WRITE,
         ),
@@ -71,7 +71,7 @@ PRESETS: dict[str, Preset] = {
         "A Llama on the Python language reference that every Python carries; about ten minutes on two cores.",
         RunConfig(
             model=ModelConfig(
-                family="llama", d_model=192, n_layers=6, n_heads=6, n_kv_heads=2, max_seq_len=256, dropout=0.2
+                family="llama", d_model=192, n_layers=6, n_heads=6, n_kv_heads=2, max_seq_len=256, dropout=0.3
             ),
             tokenizer=TokenizerConfig(vocab_size=2_048),
             data=DataConfig(name="builtin:pydocs"),
@@ -79,7 +79,7 @@ PRESETS: dict[str, Preset] = {
                 optimizer="muon", learning_rate=2e-3, warmup_steps=100, weight_decay=0.1, min_lr_ratio=0.02
             ),
             train=TrainConfig(
-                max_steps=300, batch_tokens=4_096, val_every=50, checkpoint_every=50, sample_every=50, log_every=10,
+                max_steps=900, batch_tokens=4_096, val_every=50, checkpoint_every=50, sample_every=50, log_every=10,
                 ema_decay=0.995, snapshots=12, sample_prompts=("The ", "A function is "),
             ),
             decode=WRITE,

@@ -1,4 +1,4 @@
-"""How the C library of a training process handles the memory of tensors. Other libraries than glibc stay as they are."""
+"""How the C library of a training process handles memory. Other libraries than glibc stay as they are."""
 
 import ctypes
 
