@@ -61,8 +61,8 @@ PRESETS: dict[str, Preset] = {
                 optimizer="muon", learning_rate=2e-3, warmup_steps=100, weight_decay=0.1, min_lr_ratio=0.02
             ),
             train=TrainConfig(
-                max_steps=1_500, batch_tokens=4_096, val_every=100, checkpoint_every=100, sample_every=100, log_every=10,
-                ema_decay=0.996, snapshots=12, sample_prompts=("ROMEO:\n", "First Citizen:\n"),
+                max_steps=1_500, batch_tokens=4_096, val_every=100, checkpoint_every=100, sample_every=100,
+                log_every=10, ema_decay=0.996, snapshots=12, sample_prompts=("ROMEO:\n", "First Citizen:\n"),
             ),
             decode=WRITE,
         ),
