@@ -10,7 +10,7 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ WHAT = {
     "ENJA_DIR": "a directory with train.en, train.ja, dev.en and dev.ja (small_parallel_enja)",
 }
 ITERATIONS, BLOCK, ROWS = 2_000, 64, 12
+TRIALS = 3  # further runs of ours, if one takes longer than nanoGPT's
 CPU_SETTINGS = [
     "config/train_shakespeare_char.py", "--device=cpu", "--compile=False", "--eval_iters=20", "--log_interval=1",
     f"--block_size={BLOCK}", f"--batch_size={ROWS}", "--n_layer=4", "--n_head=4", "--n_embd=128",
@@ -40,7 +41,7 @@ FREE = (
     "tokenizer.kind=bpe", "tokenizer.vocab_size=2048", "train.batch_tokens=1024", "optim.optimizer=muon",
     "optim.learning_rate=4e-3", "optim.schedule=linear", "optim.warmup_steps=20", "optim.min_lr_ratio=0",
 )  # fmt: skip
-# Where the time of a whole run goes besides its steps: one step's worth for this many forward passes of a validation.
+# What its validations cost, in iterations: forward passes, of which three take about as long as an iteration.
 EVALUATIONS = (ITERATIONS // 250 + 1) * 2 * 20 / 3
 NO_EXTRAS = ("train.sample_every=0", "train.snapshots=0", "train.val_every=1000000", "train.checkpoint_every=1000000")
 
@@ -174,16 +175,14 @@ def free_configuration() -> list[Row]:
     )
 
 
-def _whole_runs(benchmark: str, name: str, config_for: Any, free: bool) -> list[Row]:
+def _whole_runs(benchmark: str, name: str, config_for: Callable[[Path], Any], free: bool) -> list[Row]:
     if (paths := given(benchmark, "NANOGPT_DIR", "SHAKESPEARE_FILE")) is None:
         return []
     code, text = paths
     config = config_for(text)
-    note = ""
     if free:
         steps = _steps_in_the_same_time(code, text, config)
         config = config.with_overrides([f"train.max_steps={steps}", *NO_EXTRAS])
-        note = f"{steps:,} steps; "
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         racers = [ours(config, Path(one), config.train.batch_tokens), nanogpt(code, text, Path(two), CPU_SETTINGS)]
         try:
@@ -192,25 +191,42 @@ def _whole_runs(benchmark: str, name: str, config_for: Any, free: bool) -> list[
             for racer in racers:
                 racer.end()
         peer, estimate = nanogpt_loss(code, Path(two))
-        mine = our_loss(Path(one), text)
-    seconds = [racer.seconds for racer in racers]
+        mine, seconds, limit = our_loss(Path(one), text), racers[0].seconds, racers[1].seconds
+    for _ in range(TRIALS if free else 0):
+        if seconds <= limit:
+            break
+        # The trial was too hopeful: again, in full, with as many steps as would have been right.
+        config = config.with_overrides([f"train.max_steps={int(0.95 * config.train.max_steps * limit / seconds)}"])
+        mine, seconds = _alone(config, text)
+    note = f"{config.train.max_steps:,} steps; {estimate}; lower is better"
     return [
-        Row(f"{name}, loss", "nats/character", mine, peer, "nanoGPT", note=f"{note}{estimate}; lower is better"),
-        Row("... a whole run", "seconds", *seconds, "nanoGPT", note="from start to end"),
+        Row(f"{name}, loss", "nats/character", mine, peer, "nanoGPT", note=note),
+        Row("... a whole run", "seconds", seconds, limit, "nanoGPT", note="from start to end"),
     ]
 
 
+def _alone(config: Any, text: Path) -> tuple[float, float]:
+    """Loss and seconds of a whole run of ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        racer = ours(config, Path(folder), config.train.batch_tokens)
+        try:
+            to_the_end([racer])
+        finally:
+            racer.end()
+        return our_loss(Path(folder), text), racer.seconds
+
+
 def _steps_in_the_same_time(code: Path, text: Path, config: Any) -> int:
-    """As many steps of ours as take 96% of the time of nanoGPT's whole run, by the speeds of both, measured in turn."""
+    """As many steps of ours as take 92% of the time of nanoGPT's whole run, by the speeds of both, measured in turn."""
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         trial = config.with_overrides(["train.max_steps=1000000", *NO_EXTRAS])
         racers = [ours(trial, Path(one), 1), nanogpt(code, text, Path(two), CPU_SETTINGS)]
         try:
-            (_, mine), (_, peer) = alternate(racers, seconds=8, rounds=3)
+            (_, mine), (_, peer) = alternate(racers, seconds=6, rounds=5)
             begins = [racer.marks[0][0] for racer in racers]
         finally:
             for racer in racers:
                 racer.end()
     peer_seconds = begins[1] + (ITERATIONS + EVALUATIONS) * ROWS * BLOCK / peer
     validation = len(shakespeare(text)[1]) / config.train.batch_tokens / 3 / mine
-    return max(1, int((0.96 * peer_seconds - begins[0] - validation) * mine))
+    return max(1, int((0.92 * peer_seconds - begins[0] - validation) * mine))
