@@ -100,8 +100,9 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
             state="running", step=before.step if resume else 0, steps=config.train.max_steps, pid=os.getpid(),
             started=started, message="preparing",
         ).write(directory)  # fmt: skip
-        for name in ("stop", "pause"):
-            (directory / name).unlink(missing_ok=True)
+        if before.pid != os.getpid():  # else whoever started this process has: a wish that is there is a new one
+            for name in ("stop", "pause"):
+                (directory / name).unlink(missing_ok=True)
     checkpoint = read_checkpoint(directory, say) if resume else None
     if config.train.threads:
         torch.set_num_threads(config.train.threads)

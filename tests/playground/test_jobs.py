@@ -100,6 +100,14 @@ def test_a_run_that_is_killed_while_it_starts_is_failed(backend):
     assert not backend.running()
 
 
+def test_a_run_that_is_stopped_while_it_starts_stops(backend, tmp_path):
+    (tmp_path / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
+    backend.launch(TINY.with_overrides([f"data.name={tmp_path / 'text.txt'}", "data.val_fraction=0.2"]), "t4")
+    backend.stop("t4")
+    wait_for(lambda: not backend.status("t4").is_active)
+    assert (backend.status("t4").state, backend.status("t4").step) == ("cancelled", 1)
+
+
 def test_pausing_is_a_wish_that_can_be_taken_back(backend, sleeper):
     directory, process = sleeper
     with pytest.raises(RunError, match="not paused"):
