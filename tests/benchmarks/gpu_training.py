@@ -63,7 +63,7 @@ def our_rate(config: Any, wait: Callable[[], object]) -> float:
     source = BlockBatches(ids, config.train.batch_tokens, config.model.max_seq_len)
     with tempfile.TemporaryDirectory() as directory:
         clock = Stretches(Path(directory), wait)
-        data = TrainingData(SimpleNamespace(train=source), 1)  # type: ignore[arg-type]
+        data = TrainingData(SimpleNamespace(train=source, is_stream=False), 1)  # type: ignore[arg-type]
         _fit(TrainingModule(build_model(config.model), config), data, clock, None)  # type: ignore[arg-type]
     return STRETCH * config.train.batch_tokens / clock.best
 

@@ -54,7 +54,7 @@ def lightning_cost() -> list[Row]:
     def with_lightning(directory: Path) -> tuple[float, float]:
         torch.manual_seed(0)
         clock = _Clock(directory)
-        data = TrainingData(SimpleNamespace(train=source), 1)  # type: ignore[arg-type]
+        data = TrainingData(SimpleNamespace(train=source, is_stream=False), 1)  # type: ignore[arg-type]
         _fit(TrainingModule(build_model(config.model), config), data, clock, None)  # type: ignore[arg-type]
         return clock.times
 

@@ -198,7 +198,7 @@ def _whole_runs(benchmark: str, name: str, config_for: Callable[[Path], Any], fr
         # The trial was too hopeful: again, in full, with as many steps as would have been right.
         config = config.with_overrides([f"train.max_steps={int(0.95 * config.train.max_steps * limit / seconds)}"])
         mine, seconds = _alone(config, text)
-    note = f"{config.train.max_steps:,} steps; {estimate}; lower is better"
+    note = f"{mine:.4f} against {peer:.4f}; {config.train.max_steps:,} steps; {estimate}; lower is better"
     return [
         Row(f"{name}, loss", "nats/character", mine, peer, "nanoGPT", note=note),
         Row("... a whole run", "seconds", seconds, limit, "nanoGPT", note="from start to end"),
