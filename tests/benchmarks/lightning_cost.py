@@ -43,11 +43,15 @@ def lightning_cost() -> list[Row]:
     from core.train.memory import keep_memory
     from core.train.module import TrainingModule, loss_sum
     from core.train.optim import make_optimizers
+    from core.train.precision import choose_precision
     from core.train.schedule import learning_rate_factor
 
     keep_memory()
     config = preset("nanogpt-cpu")
-    config = replace(config, model=replace(config.model, vocab_size=69), train=replace(config.train, precision="32"))
+    precision: Any = choose_precision(config.train.precision, config.model.d_model)
+    config = replace(
+        config, model=replace(config.model, vocab_size=69), train=replace(config.train, precision=precision)
+    )
     ids = np.random.default_rng(0).integers(4, 69, 100_000).astype(np.int32)
     source = BlockBatches(ids, config.train.batch_tokens, config.model.max_seq_len)
 
@@ -72,7 +76,9 @@ def lightning_cost() -> list[Row]:
                 for group in optimizer.param_groups:
                     group["lr"] = group["peak"] * factor
             for batch in batches:
-                (loss_sum(model, batch) / batch.num_target_tokens).backward()
+                with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                    loss = loss_sum(model, batch) / batch.num_target_tokens
+                loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.grad_clip, foreach=True)
             for optimizer in optimizers:
                 optimizer.step()
@@ -87,4 +93,5 @@ def lightning_cost() -> list[Row]:
     (ours, ours_busy), (peer, peer_busy) = [[min(column) for column in zip(*side, strict=True)] for side in times]
     tokens = STEPS * config.train.batch_tokens
     note = f"Lightning takes {1 - peer / ours:.1%} of a step, {1 - peer_busy / ours_busy:.1%} by processor time"
+    note += f"; {precision}"
     return [Row("train through Lightning", "tokens/s", tokens / ours, tokens / peer, "a bare loop", note=note)]
