@@ -52,7 +52,7 @@ def make_trainer(train: TrainConfig, callbacks: list[L.Callback], directory: Pat
     if gpus and _devices(train) > gpus:
         raise ConfigError(f"train.devices is {train.devices}, but this machine has {gpus} GPU{'s' * (gpus > 1)}.")
     return L.Trainer(
-        accelerator="cuda" if gpus else "cpu",
+        accelerator="cuda" if gpus else "cpu" if _devices(train) > 1 else "auto",
         devices=_devices(train),
         num_nodes=train.num_nodes,
         strategy=_strategy(train),
