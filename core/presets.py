@@ -141,7 +141,7 @@ PRESETS: dict[str, Preset] = {
     "nanogpt-cpu": Preset(
         "nanoGPT's CPU configuration on tiny Shakespeare characters (--data input.txt), for comparison.",
         RunConfig(
-            model=ModelConfig(family="gpt", d_model=128, n_layers=4, n_heads=4, max_seq_len=64),
+            model=ModelConfig(family="gpt", d_model=128, n_layers=4, n_heads=4, max_seq_len=64, activation="gelu"),
             tokenizer=TokenizerConfig(kind="char"),
             data=DataConfig(name="input.txt", val_fraction=0.1),
             optim=OptimConfig(learning_rate=1e-3, warmup_steps=100, betas=(0.9, 0.99), weight_decay=0.1),
@@ -156,7 +156,9 @@ PRESETS: dict[str, Preset] = {
     "nanogpt-gpu": Preset(
         "nanoGPT's GPU configuration on tiny Shakespeare characters (--data input.txt), for comparison.",
         RunConfig(
-            model=ModelConfig(family="gpt", d_model=384, n_layers=6, n_heads=6, max_seq_len=256, dropout=0.2),
+            model=ModelConfig(
+                family="gpt", d_model=384, n_layers=6, n_heads=6, max_seq_len=256, dropout=0.2, activation="gelu"
+            ),
             tokenizer=TokenizerConfig(kind="char"),
             data=DataConfig(name="input.txt", val_fraction=0.1),
             optim=OptimConfig(learning_rate=1e-3, warmup_steps=100, betas=(0.9, 0.99), weight_decay=0.1),

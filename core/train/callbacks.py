@@ -67,6 +67,9 @@ class Recorder(L.Callback):
             if trainer.strategy.broadcast(asked or self.is_due(module.step)):
                 self.gather(trainer, module)
         if trainer.is_global_zero:
+            if module.notice:
+                self.say(module.notice)
+                module.notice = ""
             self.averaged.after_step(module.model, module.step)
             ends = self.after_step(module) or self.wait_while_paused(module)
         if several:  # all processes end at the same step: the first one's word holds

@@ -60,7 +60,8 @@ class TrainingModule(L.LightningModule):
         self.tokens = 0  # target tokens seen, by all processes
         self.operations = 0.0  # of the last step, on all processes
         self.last: dict[str, Any] = {}  # loss, gradient norm and learning rate of the last step
-        self._compiled = torch.compile(loss_sum, dynamic=True) if config.train.compile else loss_sum
+        self.notice = ""  # for the log: what did not work as it was asked for
+        self._loss_sum = torch.compile(loss_sum, dynamic=True) if config.train.compile else loss_sum
         if config.train.gradient_checkpointing:
             model.recompute = True
 
@@ -82,7 +83,10 @@ class TrainingModule(L.LightningModule):
         config, world = self.run_config, self.trainer.world_size
         batches, tokens, place = step_batch  # tokens: of the whole step, on all processes
         # What is random in a step (dropout) follows from its number: a resumed run draws the same.
-        torch.manual_seed(hash((config.seed, self.step, self.trainer.global_rank)))
+        seed = hash((config.seed, self.step, self.trainer.global_rank))
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed asks every kind of device, which takes a while
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
         optimizers = self.all_optimizers()
         factor = learning_rate_factor(self.step, config.train.max_steps, config.optim)
         for optimizer in optimizers:
@@ -91,7 +95,7 @@ class TrainingModule(L.LightningModule):
                 group["lr"] = group["peak"] * factor
         total = torch.zeros((), device=self.device)
         for number, batch in enumerate(batches, start=1):
-            loss = self._compiled(self.model, batch, config.train.label_smoothing) / tokens
+            loss = self._loss(batch) / tokens
             total += loss.detach()
             self._backward(loss * world, last=number == len(batches))  # DDP takes the mean of all processes' gradients
         if not batches:  # no row was left for this process, but the others wait for its gradients
@@ -105,6 +109,22 @@ class TrainingModule(L.LightningModule):
         self.place = place
         self.tokens += tokens
         self.last = {"loss": total, "grad_norm": norm, "lr": config.optim.learning_rate * factor}
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Compiled if that is asked for and works: it needs a C++ compiler that knows the processor, or a GPU's."""
+        smoothing = self.run_config.train.label_smoothing
+        try:
+            return self._loss_sum(self.model, batch, smoothing)
+        except RuntimeError as error:
+            if self._loss_sum is loss_sum:
+                raise
+            from torch._dynamo.exc import TorchDynamoException  # takes a second to import
+
+            if not isinstance(error, TorchDynamoException):
+                raise
+            self._loss_sum = loss_sum
+            self.notice = f"torch.compile does not work here ({type(error).__name__}); training goes on without it"
+            return loss_sum(self.model, batch, smoothing)
 
     def _backward(self, loss: Tensor, last: bool) -> None:
         """Processes exchange their gradients once a step, during its last backward pass."""

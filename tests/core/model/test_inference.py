@@ -27,9 +27,12 @@ def small(family: str, **changes):
     return build_model(ModelConfig(family=family, **shape)).eval()
 
 
+@pytest.mark.parametrize("onednn", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1, 7), (5, 7), (2, 3, 7), (4, 1, 7), (2, 3, 4, 7), (0, 7), (7,)])
-def test_linear_is_torch_linear_with_gradients(shape, bias: bool) -> None:
+def test_linear_is_torch_linear_with_gradients(shape, bias: bool, onednn: bool, monkeypatch) -> None:
+    """With the library of either kind of processor."""
+    monkeypatch.setattr("core.model.linear._TRAINS_WITH_ONEDNN", onednn)
     torch.manual_seed(1)
     layer = Linear(7, 11, bias=bias)
     x = torch.randn(*shape, requires_grad=True)
@@ -58,7 +61,9 @@ def test_linear_of_strided_inputs() -> None:
             torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias), atol=1e-6, rtol=1e-5)
 
 
-def test_only_some_gradients_are_wanted() -> None:
+@pytest.mark.parametrize("onednn", [True, False])
+def test_only_some_gradients_are_wanted(onednn: bool, monkeypatch) -> None:
+    monkeypatch.setattr("core.model.linear._TRAINS_WITH_ONEDNN", onednn)
     layer = Linear(7, 11)
     layer.weight.requires_grad_(False)
     layer(torch.randn(3, 7)).sum().backward()

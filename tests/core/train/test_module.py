@@ -1,5 +1,7 @@
 """A step's precision, memory and gradients."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -40,6 +42,34 @@ def test_recomputing_activations_changes_no_gradient(family, dropout):
         loss.backward()
         found.append([loss.detach()] + [p.grad.clone() for p in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*found))
+
+
+@pytest.mark.parametrize("family", ["gpt", "transformer"])
+def test_compiled_is_the_same(family, files, tmp_path, monkeypatch):
+    """The whole of a loss is one graph for the compiler. (PyTorch's own operations stand in for generated code, which
+    takes minutes to compile.)"""
+    compile_with = partial(torch.compile, backend="aot_eager", fullgraph=False)
+    monkeypatch.setattr(torch, "compile", compile_with)
+    found = []
+    for compiled in ("false", "true"):
+        settings = ("model.dropout=0", f"train.compile={compiled}", "train.sample_every=0", "train.max_steps=8")
+        directory = create_run(config(files, *settings, family=family), compiled, tmp_path)
+        said = []
+        train(directory, echo=said.append)
+        assert not any("does not work" in line for line in said)
+        found.append([line["loss"] for line in curve(directory) if "loss" in line])
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+def test_a_compiler_that_does_not_work_is_a_sentence(files, tmp_path, monkeypatch):
+    def broken(graph, inputs):
+        raise OSError("no compiler for this processor")
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+    said = []
+    directory = create_run(config(files, "train.compile=true", "train.max_steps=4"), "broken", tmp_path)
+    assert train(directory, echo=said.append).state == "done"
+    assert sum("torch.compile does not work here" in line for line in said) == 1
 
 
 def test_recomputing_keeps_less():

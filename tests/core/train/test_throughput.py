@@ -35,7 +35,7 @@ def test_operations_are_those_that_pytorch_counts(shape, monkeypatch):
     causal mask hides, and cannot see into a fused kernel on a CPU."""
     config = ModelConfig(vocab_size=50, d_model=32, n_layers=2, max_seq_len=64, **shape)
     model = build_model(config)
-    monkeypatch.setattr("core.model.linear._ONEDNN", False)  # the counter knows PyTorch's own products
+    monkeypatch.setattr("core.model.linear._TRAINS_WITH_ONEDNN", False)  # the counter knows PyTorch's own products
     one = batch(3, 20, 12 if shape["family"] == "transformer" else 0, padding=4)
     with FlopCounterMode(display=False) as counter:
         loss_sum(model, one).backward()
