@@ -3,8 +3,8 @@
     python -m tests.benchmarks.defaults [text] [translation]
 
 On built-in data, so that anyone can run it; prints the tables of docs/TRAINING.md. Every run has the same seed, data,
-order of batches and number of steps. The first lines of a table are the preset again with other seeds: differences no
-larger than theirs mean nothing.
+order of batches and number of steps. The second line of a table is the preset again with another seed: differences no larger
+than that mean nothing. One thread each, so that the two tables can be made side by side.
 """
 
 import math
@@ -19,26 +19,23 @@ from core.files import read_jsonl
 from core.presets import preset
 from core.run import create_run
 
-SEEDS = (("another seed", ["seed=1"]), ("a third seed", ["seed=2"]))
+SEEDS = (("another seed", ["seed=1"]),)
 TEXT = (
     preset("llama-pydocs"),
     [
         "model.d_model=128", "model.n_layers=4", "model.n_heads=4", "model.n_kv_heads=2", "model.max_seq_len=128",
         "model.dropout=0", "tokenizer.vocab_size=1024", "train.batch_tokens=2048", "train.max_steps=240",
-        "train.val_every=60", "optim.warmup_steps=24", "train.ema_decay=0.98",
+        "train.val_every=60", "optim.warmup_steps=24", "train.ema_decay=0.98", "train.threads=1",
     ],
     (
         *SEEDS,
         ("AdamW, learning rate 0.002", ["optim.optimizer=adamw"]),
-        ("AdamW, learning rate 0.004", ["optim.optimizer=adamw", "optim.learning_rate=0.004"]),
-        ("Muon, learning rate 0.01", ["optim.muon_learning_rate=0.01"]),
         ("Muon, learning rate 0.04", ["optim.muon_learning_rate=0.04"]),
         ("no warm-up", ["optim.warmup_steps=0"]),
         ("schedule: warm-up, stable, decay", ["optim.schedule=wsd"]),
         ("schedule: linear", ["optim.schedule=linear"]),
         ("schedule: 1 / sqrt(step)", ["optim.schedule=inverse_sqrt"]),
         ("schedule: constant", ["optim.schedule=constant"]),
-        ("schedule: constant, no average", ["optim.schedule=constant", "train.ema_decay=0"]),
         ("no average of the weights", ["train.ema_decay=0"]),
         ("mean of the last 3 validations", ["train.ema_decay=0", "train.average_last=3", "train.val_every=20"]),
         ("embeddings not tied", ["model.tie_embeddings=false"]),
@@ -49,7 +46,7 @@ TEXT = (
 )  # fmt: skip
 TRANSLATION = (
     preset("demo"),
-    ["train.score_examples=200", "train.val_every=60", "train.snapshots=0", "train.ema_decay=0.97"],
+    ["train.score_examples=200", "train.val_every=60", "train.ema_decay=0.97", "train.threads=1"],
     (
         *SEEDS,
         ("AdamW, learning rate 0.001", ["optim.optimizer=adamw", "optim.learning_rate=0.001"]),
