@@ -3,8 +3,8 @@
     python -m tests.benchmarks.defaults [text] [translation]
 
 On built-in data, so that anyone can run it; prints the tables of docs/TRAINING.md. Every run has the same seed, data,
-order of batches and number of steps. The second line of a table is the preset again with another seed: differences no larger
-than that mean nothing. One thread each, so that the two tables can be made side by side.
+order of batches and number of steps. The second line of a table is the preset again with another seed: differences no
+larger than that mean nothing. One thread each, so that the two tables can be made side by side.
 """
 
 import math
