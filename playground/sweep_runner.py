@@ -22,6 +22,7 @@ from playground.sweep_files import Sweep, TrialState, how_to_go_on, told
 
 LOOK = 0.5  # seconds between two looks at the trials
 SIGN_OF_LIFE = 5.0  # seconds between two writes of status.json
+LOCK_SECONDS = 2.0  # that a process which has ended may still hold its lock
 OPEN = ("waiting", "running", "resting", "done")  # states of trials that may still be trained or compared
 Say = Callable[[str], None]
 
@@ -255,14 +256,20 @@ def _is_of(directory: Path, config: RunConfig) -> bool:
 
 @contextmanager
 def _only_one(sweep: Sweep) -> Iterator[None]:
-    """The system lets go of the lock when the process ends, however it does."""
+    """The system lets go of the lock when the process ends, however it does: its last thread a moment after its first."""
     with open(sweep.directory / "lock", "ab") as file:
         try:
             import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass
-        except OSError:
-            raise RunError(f"The sweep {sweep.name} is running already.") from None
+        except ImportError:  # Windows
+            yield
+            return
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise RunError(f"The sweep {sweep.name} is running already.") from None
+                time.sleep(0.05)
         yield

@@ -21,6 +21,7 @@ from core.train.throughput import machine_peak, memory_held
 from core.train.trials import translation_scores, write_samples
 from core.train.wandb_log import WandbLog
 
+LEAST_MEMORY = 1 << 30  # bytes up to which a process on a CPU keeps what it has freed
 BEAT = 30.0  # seconds between two signs of life of a run that waits
 
 
@@ -43,6 +44,7 @@ class Recorder(L.Callback):
         self.window_steps, self.window_tokens, self.window_operations = 0, 0, 0.0
         self.last_validation = -1  # the step of it
         self.rate = 0.0
+        self.most_memory = LEAST_MEMORY
         self.share: float | None = None  # of the machine's peak
         self.peak = 0.0
         self.clock = self.window_clock = time.monotonic()
@@ -185,7 +187,14 @@ class Recorder(L.Callback):
         )
         self.window_loss, self.window_steps, self.window_operations = torch.zeros(()), 0, 0.0
         self.window_tokens, self.window_clock = module.tokens, now
+        self.limit_memory(module.device)
         self.status(module, "training")
+
+    def limit_memory(self, device: torch.device) -> None:
+        """Batches of many shapes leave gaps in the memory of the process: not more than is in use again."""
+        if device.type == "cpu" and (memory_held(device) or 0) > self.most_memory:
+            release_memory()
+            self.most_memory = max(LEAST_MEMORY, 2 * (memory_held(device) or 0))
 
     def record(self, values: dict[str, Any]) -> None:
         append_jsonl(self.directory / "metrics.jsonl", {**values, "time": round(time.time(), 3)})
@@ -238,7 +247,6 @@ class Recorder(L.Callback):
         self.record({**record, "seconds": round(self.elapsed(), 2)})
         told = "".join(f"  {name} {value:.1f}" for name, value in scores.items())
         self.say(f"step {module.step:>6,}  validation loss {loss:.4f} a token{told}" + ("  (best)" if better else ""))
-        release_memory()
         self.window_clock += time.monotonic() - begin  # tokens/s are those of training
         return better
 

@@ -50,8 +50,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser():
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # a busy machine is no failure
     path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
     assert path, "The browser tests need Chromium: .ci/run installs it, or `apt-get install chromium`."
     with sync_playwright() as playwright:

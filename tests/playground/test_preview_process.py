@@ -40,7 +40,7 @@ def test_what_cannot_be_read_is_one_sentence(no_runs, tmp_path):
 
 
 def test_it_takes_no_longer_than_its_time(no_runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(preview, "LIMIT", 0.2)
+    monkeypatch.setattr(preview, "LIMIT", 0.0)
     with Asked(config(tmp_path, ["x"])) as asked:
         list(asked.wait())
         with pytest.raises(DataError, match="takes longer than"):
