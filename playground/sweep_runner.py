@@ -256,7 +256,7 @@ def _is_of(directory: Path, config: RunConfig) -> bool:
 
 @contextmanager
 def _only_one(sweep: Sweep) -> Iterator[None]:
-    """The system lets go of the lock when the process ends, however it does: its last thread a moment after its first."""
+    """The system lets go of the lock when a process ends, however it does: its last thread just after its first."""
     with open(sweep.directory / "lock", "ab") as file:
         try:
             import fcntl
