@@ -217,6 +217,8 @@ def test_runs_are_compared_renamed_and_deleted(mine, page, server):
     page.locator("#runs-rename").click()
     expect(page.locator("#model input")).to_have_value(re.compile("renamed"))
     expect(page.locator("#training-follow input")).to_have_value(re.compile("renamed"))
+    expect(page.locator('#training-runs-table [data-run="renamed"]')).to_be_visible()
+    expect(page.locator("#training-status")).to_contain_text("renamed")
     page.locator("#runs-export").click()
     with page.expect_download() as download:
         page.locator("#runs-files a").first.click()
