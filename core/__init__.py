@@ -8,7 +8,7 @@ import os
 
 # Before torch is imported: for how long idle OpenMP threads keep a core busy waiting for work. By default it is so long
 # that two programs on two cores (a training run and the page, say) slow each other down tenfold.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 from core.run import Run, load  # noqa: E402
 

@@ -25,7 +25,9 @@ PRESETS: dict[str, Preset] = {
             model=ModelConfig(family="transformer", d_model=128, n_layers=2, n_heads=4, d_ff=512, max_seq_len=64),
             tokenizer=TokenizerConfig(vocab_size=1_000),
             data=DataConfig(name="builtin:enja", src_language="en", tgt_language="ja"),
-            optim=OptimConfig(optimizer="muon", learning_rate=3e-3, warmup_steps=20, weight_decay=0.01),
+            optim=OptimConfig(
+                optimizer="muon", learning_rate=3e-3, schedule="wsd", warmup_steps=20, weight_decay=0.01
+            ),
             train=TrainConfig(
                 max_steps=240, batch_tokens=2_048, val_every=40, checkpoint_every=100, sample_every=40, log_every=5,
                 snapshots=10,
