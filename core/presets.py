@@ -114,7 +114,7 @@ PRESETS: dict[str, Preset] = {
             data=DataConfig(
                 name="HuggingFaceFW/fineweb-edu", configuration="sample-10BT", streaming=True, val_fraction=0.02,
             ),
-            optim=OptimConfig(learning_rate=6e-4, warmup_steps=700, betas=(0.9, 0.95)),
+            optim=OptimConfig(learning_rate=6e-4, schedule="wsd", warmup_steps=700, betas=(0.9, 0.95)),
             train=TrainConfig(
                 max_steps=20_000, batch_tokens=131_072, accumulate=4, val_every=500, checkpoint_every=500,
                 sample_every=500, sample_prompts=("The most important thing about ",),
@@ -132,7 +132,9 @@ PRESETS: dict[str, Preset] = {
             data=DataConfig(
                 name="HuggingFaceFW/fineweb-edu", configuration="sample-10BT", streaming=True, val_fraction=0.02,
             ),
-            optim=OptimConfig(optimizer="muon", learning_rate=1e-3, warmup_steps=700, betas=(0.9, 0.95)),
+            optim=OptimConfig(
+                optimizer="muon", learning_rate=1e-3, schedule="wsd", warmup_steps=700, betas=(0.9, 0.95)
+            ),
             train=TrainConfig(
                 max_steps=20_000, batch_tokens=131_072, accumulate=4, val_every=500, checkpoint_every=500,
                 sample_every=500, sample_prompts=("The most important thing about ",),
