@@ -247,7 +247,7 @@ def test_runs_of_other_tokenizers_cannot_assist() -> None:
         translator, ["good morning"], GenerationConfig(strategy="assisted", max_new_tokens=20), assistant=translator
     )
     assert found[0].text == generate(translator, ["good morning"], GenerationConfig(max_new_tokens=20))[0].text
-    work = found[0].work  # a model agrees with itself: of every draft all is taken, and each pass adds a token of its own
+    work = found[0].work  # a model agrees with itself: all of a draft is taken, and each pass adds a token of its own
     assert work.accepted == work.drafted == len(found[0].ids) - work.forward_passes
     assert work.forward_passes < len(found[0].ids) / 2
 
