@@ -31,6 +31,8 @@ TEXT = (
         *SEEDS,
         ("AdamW, learning rate 0.002", ["optim.optimizer=adamw"]),
         ("Muon, learning rate 0.04", ["optim.muon_learning_rate=0.04"]),
+        ("AdamW's part at learning rate 0.004", ["optim.learning_rate=0.004"]),
+        ("... and warm-up, stable, decay", ["optim.learning_rate=0.004", "optim.schedule=wsd"]),
         ("no warm-up", ["optim.warmup_steps=0"]),
         ("schedule: warm-up, stable, decay", ["optim.schedule=wsd"]),
         ("schedule: linear", ["optim.schedule=linear"]),
@@ -40,24 +42,25 @@ TEXT = (
         ("mean of the last 3 validations", ["train.ema_decay=0", "train.average_last=3", "train.val_every=20"]),
         ("embeddings not tied", ["model.tie_embeddings=false"]),
         ("initialisation without the depth", ["without depth"]),
-        ("no weight decay", ["optim.weight_decay=0"]),
         ("dropout 0.1", ["model.dropout=0.1"]),
     ),
 )  # fmt: skip
 TRANSLATION = (
     preset("demo"),
-    ["train.score_examples=200", "train.val_every=60", "train.ema_decay=0.97", "train.threads=1"],
+    [
+        "optim.schedule=cosine", "train.score_examples=200", "train.val_every=60", "train.ema_decay=0.97",
+        "train.threads=1",
+    ],
     (
         *SEEDS,
         ("AdamW, learning rate 0.001", ["optim.optimizer=adamw", "optim.learning_rate=0.001"]),
         ("AdamW, learning rate 0.003", ["optim.optimizer=adamw"]),
+        ("schedule: warm-up, stable, decay", ["optim.schedule=wsd"]),
         ("schedule: 1 / sqrt(step)", ["optim.schedule=inverse_sqrt"]),
         ("no average of the weights", ["train.ema_decay=0"]),
         ("mean of the last 3 validations", ["train.ema_decay=0", "train.average_last=3", "train.val_every=20"]),
         ("label smoothing 0.1", ["train.label_smoothing=0.1"]),
-        ("dropout 0.1", ["model.dropout=0.1"]),
         ("normalisation after the addition", ["model.norm_position=post"]),
-        ("embeddings not tied", ["model.tie_embeddings=false"]),
     ),
 )  # fmt: skip
 
