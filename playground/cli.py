@@ -23,6 +23,10 @@ Every command takes --json: then stdout is one JSON document and all else goes t
                  "truncated", "work": {"forward_passes", "assistant_passes", "drafted", "accepted"},
                  "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs", "drafted"}]}]}
     generate    the same, with "continuation" (what follows the prompt "text") in the place of "translation"
+    translate, generate --input FILE --output FILE          {"run", "output", "lines", "failed", "failures", "seconds",
+                 "lines_per_second"}
+    pull, push  {"run", "directory", "files", "bytes", "skipped"}
+    deploy      {"app", "url", "secrets"}; --check {"signed_in", "deployed", "message", "prices": {"date", "gpus"}}
     import      {"run", "directory", "source", "architecture", "weights", "vocabulary", "context"}
     export      {"run", "directory", "architecture", "files"}
 
@@ -40,11 +44,12 @@ from pathlib import Path
 from core.decode.config import STRATEGIES
 
 PROGRAM = "llm-scratch"
+PLACES = ["local", "modal"]
 INTERRUPTED = 130
 MODULES = {
     "app": "serve", "tokenize": "text", "translate": "text", "generate": "text", "prepare": "training",
     "train": "training", "runs": "runs", "stop": "runs", "pause": "runs", "eval": "evaluation", "import": "checkpoints",
-    "export": "checkpoints", "sweep": "sweep",
+    "export": "checkpoints", "sweep": "sweep", "pull": "transfer", "push": "transfer", "deploy": "deploy",
 }  # fmt: skip
 FUNCTIONS = {"import": "import_"}  # a word of Python's
 
@@ -116,13 +121,16 @@ def parser() -> argparse.ArgumentParser:
     command = add("prepare", "Read training data and train a tokenizer on it, and count what there is.", _data())
     command.add_argument("preset", nargs="?", metavar="PRESET", help="a preset's name")
     command.add_argument("--output", type=Path, metavar="FILE", help="write the tokenizer there, as tokenizer.json")
+    _add_on(command)
 
     command = add("train", "Train a model.", _data())
     command.add_argument("preset", nargs="?", metavar="PRESET", help="a preset's name; see `llm-scratch train --list`")
     command.add_argument("--list", action="store_true", help="list the presets")
     command.add_argument("--run-name", metavar="NAME", help="the run's name (else one is made from the preset's)")
     command.add_argument("--resume", action="store_true", help="go on with --run-name from its last checkpoint")
-    _add_on(command)
+    _add_on(command, gpu=True)
+    command.add_argument("--hours", type=float, metavar="N", help="on Modal: stop after so many hours (24)")
+    command.add_argument("--detach", action="store_true", help="on Modal: start it, and do not wait for its end")
 
     command = add("runs", "List runs, show one, or keep them in order: rename, note, delete, export.")
     command.add_argument("name", nargs="?", metavar="NAME", help="show this run's state, losses and samples")
@@ -133,6 +141,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--yes", action="store_true", help="with --delete: do not ask")
     command.add_argument("--metrics", metavar="FILE.csv", help="write NAME's figures there as a table, a row a step")
     command.add_argument("--tensorboard", metavar="DIR", help="write them to DIR/NAME for `tensorboard --logdir DIR`")
+    command.add_argument("--on", choices=PLACES, default="local", help="modal: list the runs of the Volume there")
 
     command = add("pause", "Have a run wait after its step; its process stays. A run that ended: train --resume.")
     command.add_argument("name", metavar="NAME")
@@ -159,7 +168,26 @@ def parser() -> argparse.ArgumentParser:
         help="keep the scores with the run (else only those of an own run on its whole validation data)",
     )  # fmt: skip
     _add_computing(command)
-    _add_on(command)
+    _add_on(command, gpu=True)
+
+    command = add("pull", "Bring a run from Modal's Volume to this machine.")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument(
+        "--what", default="best", metavar="WHAT",
+        help="best: what is needed to use it, and its curves (default); all: checkpoints and snapshots too; "
+        "snapshot:STEP: the copy of the weights at that step",
+    )  # fmt: skip
+
+    command = add("push", "Bring a run of this machine to Modal's Volume, to use it or go on with it there.")
+    command.add_argument("name", metavar="NAME")
+    command.add_argument("--what", default="all", choices=["best", "all"], help="best: without checkpoints (all)")
+
+    command = add("deploy", "Put the functions and the hosted app on Modal (once, and after each change).")
+    command.add_argument("--check", action="store_true", help="only say whether this machine is signed in, and prices")
+    command.add_argument(
+        "--secret", action="append", choices=["wandb", "signin"], help="use this secret; else those that there are"
+    )
+    command.add_argument("--nodes", type=int, default=0, metavar="N", help="with a training function on N hosts")
 
     command = add("import", "Make a run of a Hugging Face checkpoint (GPT-2, Llama, Marian, Pegasus; safetensors).")
     command.add_argument(
@@ -184,8 +212,13 @@ def parser() -> argparse.ArgumentParser:
         )
         if name == "generate":
             command.add_argument("--from-start", action="store_true", help="no prompt: the model begins by itself")
+        command.add_argument("--input", type=Path, metavar="FILE", help="a file, a text a line, in the place of texts")
+        command.add_argument("--output", type=Path, metavar="FILE", help="of --input: the results, a line each")
         _add_computing(command)
-        _add_on(command)
+        _add_on(command, gpu=True)
+        command.add_argument(
+            "--containers", type=int, default=4, metavar="N", help="on Modal: at most so many at a time (4)"
+        )
     return top
 
 
@@ -273,7 +306,7 @@ def _add_sweep(command: argparse.ArgumentParser) -> None:
     command.add_argument("--rungs", type=int, metavar="N", help="of halving: how often trials are compared (3)")
     command.add_argument("--metric", choices=["val_loss", "val_bits_per_byte", "bleu", "chrf"], default="val_loss")
     command.add_argument("--at-once", type=int, default=1, metavar="N", help="trials side by side (1; at most 2 here)")
-    _add_on(command)
+    _add_on(command, gpu=True)
 
 
 def _add_computing(command: argparse.ArgumentParser) -> None:
@@ -289,8 +322,14 @@ def _add_computing(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_on(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--on", choices=["local"], default="local", help="where to compute: this machine")
+def _add_on(command: argparse.ArgumentParser, gpu: bool = False) -> None:
+    command.add_argument(
+        "--on", choices=PLACES, default="local", help="where to compute: this machine (local), or Modal"
+    )
+    if gpu:
+        command.add_argument(
+            "--gpu", metavar="GPU[:N]", help="on Modal: T4, L4 (default), A10, L40S, A100-80GB, H100 ..."
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What all functions share: the app, its image, its Volume, its optional secrets.
 
-A container evaluates this file again. Whatever it reads from this machine (pyproject.toml, constraints.txt) is therefore
-read only when the image is built, and whatever is optional follows from variables that the image carries.
+A container evaluates this file again. What it reads from this machine (pyproject.toml, constraints.txt) is read only
+when the image is built, therefore, and whatever is optional follows from variables that the image carries.
 """
 
 import os

@@ -112,7 +112,7 @@ def _check_signed_in() -> None:
         import modal.config  # noqa: F401
     except Exception as error:
         raise CloudError(
-            f"Modal's settings in ~/.modal.toml cannot be read ({_first_line(error)}); mend the file or run `modal setup`."
+            f"Modal's settings in ~/.modal.toml cannot be read ({_first_line(error)}): mend it, or run `modal setup`."
         ) from None
     raise CloudError(
         "This machine is not signed in to Modal: run `modal setup` once (the account is free), then try again."

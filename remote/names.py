@@ -1,4 +1,4 @@
-"""What both sides call things: the page and the command line here, the functions in the cloud there. Imports no modal."""
+"""What both sides call things: the page and the command line here, the functions in the cloud. Imports no modal."""
 
 import os
 from pathlib import Path, PurePosixPath
