@@ -8,6 +8,7 @@ An imported one is a checkpoint in Hugging Face's format with a status.json: see
 Everything that is read here is JSON or safetensors: loading a run cannot execute anything.
 """
 
+import json
 import os
 import re
 import time
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "bundled"
 BUNDLED_ORDER = ["enja-transformer", "shakespeare-gpt", "pydocs-llama"]
-DEAD_AFTER = 120.0  # seconds without a heartbeat after which a run whose process is not ours counts as dead
+DEAD_AFTER = 120.0  # seconds without a heartbeat after which a run of a process that is not known counts as dead
+PLACE = "LLM_SCRATCH_PLACE"  # set for a training elsewhere: what status.json says of the place, as JSON
 
 
 @dataclass
@@ -199,6 +201,7 @@ class Status:
     backend: str = "local"
     pid: int | None = None
     call_id: str | None = None  # of a remote run
+    machine: str = ""  # of a remote run: its GPUs, such as "H100:2"
     heartbeat: float = 0.0  # time.time() of the last sign of life
     started: float = 0.0
     message: str = ""  # what it is doing, in words
@@ -206,22 +209,34 @@ class Status:
     peak_share: float | None = None  # of the machine's matrix products per second, as measured when training began
     memory_bytes: int | None = None  # that the training process holds (on a GPU: the most it held there)
     price_per_hour: float = 0.0  # US dollars, of a machine that is rented; 0: this one
+    rented_seconds: float = 0.0  # that such a machine was held so far, starts and interruptions included
     seconds: float = 0.0  # of training so far, over all sessions
     wandb_url: str = ""
 
     def write(self, directory: Path) -> None:
-        write_json(directory / "status.json", {**self.__dict__, "heartbeat": time.time()})
+        write_json(directory / "status.json", {**self.__dict__, **_place(), "heartbeat": time.time()})
 
     @property
     def is_active(self) -> bool:
         return self.state in ("queued", "running", "paused", "stopping")
 
 
+def status_from(values: dict[str, Any]) -> Status:
+    """The status of plain values, whoever wrote them; what does not fit is left out."""
+    return Status(**{key: value for key, value in values.items() if _fits(key, value)})
+
+
+def _place() -> dict[str, Any]:
+    """What the environment says of the place where this process trains; nothing on a person's own machine."""
+    values = json.loads(os.environ.get(PLACE) or "{}")
+    return {key: value for key, value in values.items() if _fits(key, value)}
+
+
 def read_status(directory: Path) -> Status:
-    """The run's status; one whose process is gone is shown as failed, whatever its file says."""
+    """The run's status; one whose process is gone is shown as failed, whatever its file says. Of a run elsewhere only
+    that place knows whether it still trains: it is shown as it was last heard of."""
     try:
-        values = read_json(directory / "status.json")
-        status = Status(**{k: v for k, v in values.items() if _fits(k, v)})
+        status = status_from(read_json(directory / "status.json"))
     except (RunError, AttributeError):
         return Status(state="done" if has_weights(directory) else "failed")
     if status.is_active and not _alive(status):
@@ -238,9 +253,10 @@ def _fits(key: str, value: Any) -> bool:
 
 
 def _alive(status: Status) -> bool:
-    recent = time.time() - status.heartbeat < DEAD_AFTER
-    if status.backend != "local" or status.pid is None:
-        return recent
+    if status.backend != "local":
+        return True
+    if status.pid is None:
+        return time.time() - status.heartbeat < DEAD_AFTER
     try:
         os.kill(status.pid, 0)
     except (ProcessLookupError, OverflowError):
