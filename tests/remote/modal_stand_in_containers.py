@@ -1,0 +1,384 @@
+"""Containers of the stand-in for Modal's server: processes that run Modal's own container entrypoint.
+
+A container's files are those that were mounted, and those that were copied into its image, written to a directory of
+this machine; only what lies below /root is there for it, as Python path. The packages are those of this environment.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import Message
+from modal_proto import api_pb2
+
+from tests.remote.modal_stand_in_calls import Call, Definition, Input, ended, failed
+
+if TYPE_CHECKING:
+    from tests.remote.modal_stand_in import ModalStandIn
+
+TASK_HEADER = "x-stand-in-task"  # says which container calls; all use one address
+STORE_VARIABLE = "LLM_SCRATCH_STORE"
+KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "TMPDIR", "VIRTUAL_ENV")
+IDLE = 60.0  # seconds until a container ends that has nothing to do, unless its function says how long
+HEARTBEAT = 10.0  # seconds that a container's heartbeat is held, if there is no news
+
+# A container has our code only as far as it was mounted: not what is installed here in editable form.
+SITE = """\
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
+sys.path[:] = [entry for entry in sys.path if "__editable__" not in entry and entry != {repository!r}]
+"""
+
+
+@dataclass(eq=False)
+class Container:
+    task_id: str
+    definition: Definition
+    running: dict[str, Input] = field(default_factory=dict)
+    output: list[str] = field(default_factory=list)  # what it has written
+    pid: int = 0
+    alive: bool = True
+    stopping: bool = False  # takes no more inputs
+    interrupted: bool = False  # what runs in it begins again elsewhere
+    served: int = 0  # inputs it was given
+    to_cancel: list[str] = field(default_factory=list)  # input ids
+    result: api_pb2.GenericResult | None = None  # why it could not begin
+
+    def kill(self, signal_number: int) -> None:
+        """Send a signal to it; SIGKILL also to its children."""
+        try:
+            if signal_number == signal.SIGKILL:
+                os.killpg(self.pid, signal_number)
+            elif self.alive and self.pid:
+                os.kill(self.pid, signal_number)
+        except ProcessLookupError:
+            pass
+
+
+class Containers:
+    def __init__(self, server: "ModalStandIn"):
+        self._server = server
+        self.tasks: dict[str, Container] = {}
+        self.default_limit = 2  # containers of one function, if it sets no limit itself
+        self.environment: dict[str, str] = {}  # more variables for those that start from now on
+        self._background: set[asyncio.Task] = set()
+
+    @property
+    def all(self) -> list[Container]:
+        return list(self.tasks.values())
+
+    def of_app(self, app_id: str) -> list[Container]:
+        return [c for c in self.all if c.alive and c.definition.app_id == app_id]
+
+    def _of(self, definition: Definition) -> list[Container]:
+        same = [c for c in self.all if c.definition.function_id == definition.function_id]
+        return [c for c in same if c.alive and not c.stopping]
+
+    # Begin and end
+
+    def ensure(self, definition: Definition) -> None:
+        """Start as many containers as the waiting inputs of a function need."""
+        live = self._of(definition)
+        waiting = len(self._server.calls.queues.get(definition.function_id, []))
+        work = waiting + sum(len(container.running) for container in live)
+        wanted = min(-(-work // definition.capacity), definition.max_containers or self.default_limit)
+        for _ in range(wanted - len(live)):
+            container = Container(self._server.new_id("ta"), definition)
+            self.tasks[container.task_id] = container
+            self._in_background(self._run(container))
+
+    def _in_background(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _run(self, container: Container) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "modal._container_entrypoint"),
+            env=self._environment(container),
+            cwd=self._directory(container),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        container.pid = process.pid
+        assert process.stdout
+        while line := await read_line(process.stdout):
+            text = line.decode(errors="replace")
+            container.output.append(text)
+            definition = container.definition
+            self._server.objects.log(definition.app_id, text, container.task_id, definition.function_id)
+        code = await process.wait()
+        container.kill(signal.SIGKILL)  # children that it has left behind
+        container.alive = False
+        self._ended(container, code)
+        self._server.notify()
+
+    def _ended(self, container: Container, code: int) -> None:
+        calls, definition = self._server.calls, container.definition
+        reason = container.result or failed(f"The container has ended with exit code {code}.")
+        running, container.running = list(container.running.values()), {}
+        for entry in running:
+            if entry.call.cancelled:
+                calls.finish(entry, ended("The input was cancelled."))
+            elif container.interrupted:
+                calls.enqueue(entry, first=True)
+            else:
+                calls.finish(entry, reason)
+        # One that could not even begin would begin for ever.
+        if container.result or (not container.served and not container.stopping and not container.interrupted):
+            for entry in list(calls.queues.get(definition.function_id, [])):
+                calls.finish(entry, reason)
+        self.ensure(definition)
+
+    async def interrupt(self, container: Container, grace: float) -> None:
+        """End a container as Modal does that takes its machine away; its inputs begin again in another."""
+        container.interrupted = container.stopping = True
+        await self._end(container, grace)
+
+    async def _end(self, container: Container, grace: float) -> None:
+        container.stopping = True
+        self._server.notify()
+        await self._server.wait_for(lambda: container.pid or not container.alive, 5)
+        container.kill(signal.SIGINT)
+        if not await self._server.wait_for(lambda: not container.alive, grace):
+            container.kill(signal.SIGKILL)
+            await self._server.wait_for(lambda: not container.alive, 5)
+
+    def retire(self, app_id: str) -> None:
+        """Containers of an app take no more inputs, and end when they are done."""
+        for container in self.of_app(app_id):
+            container.stopping = True
+        self._server.notify()
+
+    def stop_app(self, app_id: str) -> None:
+        for call in self._server.calls.calls.values():
+            if call.definition.app_id == app_id:
+                self._server.calls.cancel(call)
+        self.retire(app_id)
+        for container in self.of_app(app_id):
+            self._in_background(self._end_soon(container))
+
+    async def _end_soon(self, container: Container) -> None:
+        """Time for exit methods, first."""
+        if not await self._server.wait_for(lambda: not container.alive, 3):
+            await self._end(container, 2)
+
+    async def scale_down(self, timeout: float) -> None:
+        for container in self.all:
+            container.stopping = True
+        self._server.notify()
+        if not await self._server.wait_for(lambda: not any(c.alive for c in self.all), timeout):
+            raise TimeoutError("a container did not end")
+
+    async def stop(self) -> None:
+        for container in self.all:
+            container.stopping = True
+            if container.alive and container.pid:
+                container.kill(signal.SIGKILL)
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def wait_running(self, call: Call, timeout: float) -> Container:
+        def taken() -> Container | None:
+            return next((entry.container for entry in call.inputs.values() if entry.container), None)
+
+        if container := await self._server.wait_for(taken, timeout):
+            return container
+        raise TimeoutError(f"no container has taken {call.call_id}: {self._server.logs[-2000:]}")
+
+    # What a container is given
+
+    def _directory(self, container: Container) -> Path:
+        directory = self._server.directory / "containers" / container.task_id
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def _environment(self, container: Container) -> dict[str, str]:
+        definition, function = container.definition, container.definition.function
+        directory = self._directory(container)
+        arguments = api_pb2.ContainerArguments(
+            task_id=container.task_id,
+            function_id=definition.function_id,
+            app_id=definition.app_id,
+            function_def=function,
+            serialized_params=definition.parameters,
+            environment_name="main",
+            app_layout=self._server.calls.layout(self._server.objects.apps[definition.app_id]),
+        )
+        (directory / "arguments").write_bytes(arguments.SerializeToString())
+        volumes = {mount.mount_path: self._volume_directory(mount) for mount in function.volume_mounts}
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment |= {"HOME": str(directory), "PYTHONUNBUFFERED": "1"}
+        for command in self._server.objects.image_commands(function.image_id) if function.image_id else ():
+            if command.startswith("ENV ") and "$" not in command:
+                for name, value in (part.split("=", 1) for part in shlex.split(command[4:])):
+                    environment[name] = below_mounts(value, volumes)
+        for secret_id in function.secret_ids:
+            environment |= self._server.objects.variables(secret_id)
+        if volumes:
+            environment[STORE_VARIABLE] = volumes.get("/store") or next(iter(volumes.values()))
+        return environment | {
+            **self.environment,
+            "PYTHONPATH": os.pathsep.join([str(self._root(function) / "root"), str(self._site())]),
+            "MODAL_SERVER_URL": f"http://127.0.0.1:{self._server.port}",
+            "MODAL_OVERRIDE_HEADERS": f"{TASK_HEADER}:{container.task_id}",
+            "MODAL_CONTAINER_ARGUMENTS_PATH": str(directory / "arguments"),
+            "MODAL_DISABLE_API_PROXY": "1",
+            "NO_PROXY": "127.0.0.1",
+            "MODAL_IS_REMOTE": "1",
+            "MODAL_TASK_ID": container.task_id,
+            "MODAL_IMAGE_ID": function.image_id,
+            "MODAL_ENVIRONMENT": "main",
+            "MODAL_CLOUD_PROVIDER": "CLOUD_PROVIDER_AWS",
+            "MODAL_REGION": "us-east-1",
+        }
+
+    def _volume_directory(self, mount: api_pb2.VolumeMount) -> str:
+        directory = self._server.files.volume(mount.volume_id).directory / mount.sub_path.strip("/")
+        directory.mkdir(parents=True, exist_ok=True)
+        return str(directory)
+
+    def _root(self, function: api_pb2.Function) -> Path:
+        """A directory with the files of a function's image and mounts; one for all that have the same."""
+        objects = self._server.objects
+        files: dict[str, str] = {}
+        for layer in objects.layers(function.image_id) if function.image_id else ():
+            copies = [re.fullmatch(r"COPY \. (\S+)", command) for command in layer.dockerfile_commands]
+            for copy in filter(None, copies):
+                names = objects.mounts.get(layer.context_mount_id, [])
+                files |= {os.path.join(copy[1], file.filename.lstrip("/")): file.sha256_hex for file in names}
+        for mount_id in function.mount_ids:
+            files |= {file.filename: file.sha256_hex for file in objects.mounts.get(mount_id, [])}
+        digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
+        root = self._server.directory / "roots" / digest
+        if not root.exists():
+            root.parent.mkdir(exist_ok=True)
+            making = Path(tempfile.mkdtemp(dir=root.parent))
+            (making / "root").mkdir()
+            for name, sha in files.items():
+                path = making / name.lstrip("/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    os.link(self._server.files.content(sha), path)
+            making.rename(root)
+        return root
+
+    def _site(self) -> Path:
+        site = self._server.directory / "site"
+        if not site.exists():
+            site.mkdir()
+            repository = str(Path(__file__).resolve().parents[2])
+            (site / "sitecustomize.py").write_text(SITE.format(repository=repository))
+        return site
+
+    # Methods of the protocol
+
+    async def ContainerHello(self, request: Any, container: Any) -> None: ...
+
+    async def ContainerHeartbeat(self, request: Any, container: Container) -> Message:
+        await self._server.wait_for(lambda: container.to_cancel, HEARTBEAT)
+        if not container.to_cancel:
+            return api_pb2.ContainerHeartbeatResponse()
+        event = api_pb2.CancelInputEvent(input_ids=container.to_cancel)
+        container.to_cancel = []
+        return api_pb2.ContainerHeartbeatResponse(cancel_input_event=event)
+
+    def cancel(self, entry: Input, kill: bool) -> None:
+        assert entry.container
+        if kill:
+            self._in_background(self.interrupt(entry.container, 2))
+        else:
+            entry.container.to_cancel.append(entry.input_id)
+
+    async def ContainerStop(self, request: api_pb2.ContainerStopRequest, container: Container | None) -> None:
+        target = self.tasks[request.task_id]
+        target.stopping = True
+        self._server.notify()
+        if not request.graceful and target is not container:
+            self._in_background(self._end_soon(target))
+
+    async def TaskList(self, request: api_pb2.TaskListRequest, container: Any) -> Message:
+        live = self.of_app(request.app_id) if request.app_id else [c for c in self.all if c.alive]
+        return api_pb2.TaskListResponse(
+            tasks=[api_pb2.TaskStats(task_id=c.task_id, app_id=c.definition.app_id) for c in live]
+        )
+
+    async def TaskResult(self, request: api_pb2.TaskResultRequest, container: Container) -> None:
+        container.result = request.result
+
+    async def FunctionGetDynamicConcurrency(self, request: Any, container: Any) -> Message:
+        return api_pb2.FunctionGetDynamicConcurrencyResponse(concurrency=request.max_concurrency)
+
+    async def FunctionGetInputs(self, request: api_pb2.FunctionGetInputsRequest, container: Container) -> Message:
+        definition = container.definition
+        queue = self._server.calls.queues.setdefault(definition.function_id, [])
+        idle = definition.function.task_idle_timeout_secs or IDLE
+        await self._server.wait_for(lambda: queue or container.stopping, min(idle, 30))
+        if not queue and not container.running and not container.stopping and idle <= 30:
+            container.stopping = True
+        if container.stopping:
+            return api_pb2.FunctionGetInputsResponse(inputs=[api_pb2.FunctionGetInputsItem(kill_switch=True)])
+        if request.batch_max_size:
+            await self._server.wait_for(lambda: len(queue) >= request.batch_max_size, request.batch_linger_ms / 1000)
+        taken, queue[:] = queue[: request.batch_max_size or 1], queue[request.batch_max_size or 1 :]
+        for entry in taken:
+            entry.container = container
+            container.running[entry.input_id] = entry
+            container.served += 1
+            limit = definition.function.timeout_secs
+            if limit:
+                asyncio.get_running_loop().call_later(limit, self._time_out, entry, entry.attempt, container)
+        self._server.notify()
+        return api_pb2.FunctionGetInputsResponse(inputs=[to_container(entry) for entry in taken])
+
+    def _time_out(self, entry: Input, attempt: int, container: Container) -> None:
+        if entry.done or entry.attempt != attempt or entry.container is not container:
+            return
+        limit = container.definition.function.timeout_secs
+        message = f"Task's current input in {entry.input_id} hit its timeout of {limit}s"
+        self._server.calls.finish(entry, failed(message, api_pb2.GenericResult.GENERIC_STATUS_TIMEOUT))
+        self._in_background(self.interrupt(container, 1))
+
+
+def to_container(entry: Input) -> api_pb2.FunctionGetInputsItem:
+    return api_pb2.FunctionGetInputsItem(
+        input_id=entry.input_id,
+        input=entry.item,
+        function_call_id=entry.call.call_id,
+        function_call_invocation_type=entry.call.kind,  # type: ignore[arg-type]
+        retry_count=entry.attempt,
+        function_map_idx=entry.index,
+    )
+
+
+def below_mounts(value: str, volumes: dict[str, str]) -> str:
+    """A path below a Volume's mount path as it is on this machine."""
+    for mount_path, directory in volumes.items():
+        if value == mount_path or value.startswith(f"{mount_path}/"):
+            return directory + value.removeprefix(mount_path)
+    return value
+
+
+async def read_line(stream: asyncio.StreamReader) -> bytes:
+    """The next line, or the part of it that fits: a line may be longer than asyncio's buffer."""
+    try:
+        return await stream.readuntil(b"\n")
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except asyncio.LimitOverrunError as error:
+        return await stream.read(error.consumed)
+
+
+__all__: Iterable[str] = ["Container", "Containers", "TASK_HEADER"]
