@@ -22,6 +22,10 @@ class CloudError(UserError):
     """Modal cannot be reached, refuses, or has failed: one sentence that says what to do."""
 
 
+class NoAnswer(CloudError):
+    """Nothing was heard in time: whether what was asked for is being done is not known."""
+
+
 class NotDeployed(CloudError):
     """The app is not there yet, or an old one is."""
 
@@ -54,7 +58,7 @@ def ask(act: Callable[[], T], what: str = "", seconds: float = SECONDS) -> T:
     try:
         fine, value = answer.get(timeout=seconds)
     except Empty:
-        raise CloudError(_no_answer(seconds)) from None
+        raise NoAnswer(_no_answer(seconds)) from None
     if fine:
         return value  # type: ignore[no-any-return]
     raise explained(value, what) from (value if isinstance(value, Exception) else None)
@@ -82,7 +86,7 @@ def ask_each(act: Callable[[], Iterable[T]], what: str = "", seconds: float = SE
             try:
                 kind, value = answers.get(timeout=seconds)
             except Empty:
-                raise CloudError(_no_answer(seconds)) from None
+                raise NoAnswer(_no_answer(seconds)) from None
             if kind == "end":
                 return
             if kind == "error":

@@ -1,0 +1,16 @@
+"""What the page and the command line use of this room. Importing it imports no modal: that waits for the first question.
+
+Whatever goes wrong is a CloudError: one sentence, within ten seconds.
+"""
+
+from remote.backend import GRACE, MOST_HOURS, ModalBackend
+from remote.calls import Access, access, link_of
+from remote.follow import ensure_followed
+from remote.link import SECONDS, CloudError, NotDeployed
+from remote.names import DEFAULT_GPU
+from remote.prices import DATE, GPUS, SOURCE, Estimate, estimate, parse_gpu, usd_per_hour
+
+__all__ = [
+    "DATE", "DEFAULT_GPU", "GPUS", "GRACE", "MOST_HOURS", "SECONDS", "SOURCE", "Access", "CloudError", "Estimate",
+    "ModalBackend", "NotDeployed", "access", "ensure_followed", "estimate", "link_of", "parse_gpu", "usd_per_hour",
+]  # fmt: skip
