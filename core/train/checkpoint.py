@@ -78,7 +78,7 @@ def read_checkpoint(directory: Path, say: Callable[[str], None] = lambda text: N
         if not path.exists():
             continue
         try:
-            if not _is_whole(path):
+            if not is_whole(path):
                 raise ValueError("it is torn")
             state = torch.load(path, map_location="cpu", weights_only=True)
             if torn:
@@ -93,7 +93,8 @@ def read_checkpoint(directory: Path, say: Callable[[str], None] = lambda text: N
     return None
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint ends with the SHA-256 of what comes before."""
     size = path.stat().st_size - FOOTER
     if size <= 0:
         return False
