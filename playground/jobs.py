@@ -107,7 +107,7 @@ class LocalBackend:
             has_model(directory),
             sum(1 for _ in (directory / "snapshots").glob("step-*.safetensors")),
             (directory / "pause").exists(),
-            directory.parent != BUNDLED and (directory / "checkpoints" / "last.ckpt").is_file(),
+            directory.parent != BUNDLED and _can_go_on(directory),
             next((p.name.rpartition("-")[2] for p in (directory / "wandb").glob("offline-run-*")), ""),
         )
 
@@ -242,6 +242,11 @@ class LocalBackend:
         for wish in (stop, directory / "pause"):
             wish.unlink(missing_ok=True)
         return f"{directory.name} did not answer and was ended by force; its last checkpoint stands."
+
+
+def _can_go_on(directory: Path) -> bool:
+    """Whether there is a checkpoint; that of a run which trains elsewhere is there."""
+    return (directory / "checkpoints" / "last.ckpt").is_file() or (directory / "remote.json").is_file()
 
 
 def import_path() -> str:

@@ -1,16 +1,36 @@
-"""What the page and the command line use of this room. Importing it imports no modal: that waits for the first question.
+"""What the page and the command line use of this room. Importing it imports no modal; the first question does.
 
 Whatever goes wrong is a CloudError: one sentence, within ten seconds.
 """
 
+from remote.asking_data import prepare
 from remote.backend import GRACE, MOST_HOURS, ModalBackend
 from remote.calls import Access, access, link_of
+from remote.deploying import deploy
 from remote.follow import ensure_followed
 from remote.link import SECONDS, CloudError, NotDeployed
 from remote.names import DEFAULT_GPU
 from remote.prices import DATE, GPUS, SOURCE, Estimate, estimate, parse_gpu, usd_per_hour
 
 __all__ = [
-    "DATE", "DEFAULT_GPU", "GPUS", "GRACE", "MOST_HOURS", "SECONDS", "SOURCE", "Access", "CloudError", "Estimate",
-    "ModalBackend", "NotDeployed", "access", "ensure_followed", "estimate", "link_of", "parse_gpu", "usd_per_hour",
-]  # fmt: skip
+    "DATE",
+    "DEFAULT_GPU",
+    "GPUS",
+    "GRACE",
+    "MOST_HOURS",
+    "SECONDS",
+    "SOURCE",
+    "Access",
+    "CloudError",
+    "Estimate",
+    "ModalBackend",
+    "NotDeployed",
+    "access",
+    "deploy",
+    "ensure_followed",
+    "estimate",
+    "link_of",
+    "parse_gpu",
+    "prepare",
+    "usd_per_hour",
+]

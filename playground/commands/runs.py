@@ -10,9 +10,15 @@ from core.run import default_runs_dir, find_run, read_metrics
 from core.runs_admin import delete_run, export_run, read_note, rename_run, set_note
 from playground.commands.output import show
 from playground.jobs import LocalBackend
+from playground.places import backend_of, find_again
 
 
 def runs(args: Namespace) -> None:
+    if args.on == "modal":
+        from playground.commands import modal_training
+
+        return modal_training.runs(args)
+    find_again(args.runs_dir)
     if args.metrics or args.tensorboard:
         return _export_metrics(args)
     wishes = [args.rename is not None, args.note is not None, args.delete, args.export is not None]
@@ -117,11 +123,11 @@ def stop(args: Namespace) -> None:
 
         message = stop_sweep(args.name, args.runs_dir)
         return show(args, {"sweep": args.name, "message": message}, [message])
-    message = LocalBackend(args.runs_dir).stop(args.name)
+    message = backend_of(args.name, args.runs_dir).stop(args.name)
     show(args, {"run": args.name, "message": message}, [message])
 
 
 def pause(args: Namespace) -> None:
-    backend = LocalBackend(args.runs_dir)
+    backend = backend_of(args.name, args.runs_dir)
     message = (backend.unpause if args.off else backend.pause)(args.name)
     show(args, {"run": args.name, "message": message}, [message])

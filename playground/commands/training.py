@@ -61,9 +61,16 @@ def check_files(data: DataConfig) -> None:
 def prepare(args: Namespace) -> None:
     """Count everything that training would read; the ids are kept, so that training finds them."""
     config = run_config(args)
-    from core.data.counting import examine
+    if args.on == "modal":
+        from core.tokenizer.load import tokenizer_from_json
+        from playground.commands import modal_training
 
-    found, tokenizer = examine(config, args.runs_dir)
+        found, document = modal_training.prepare(config)
+        tokenizer = tokenizer_from_json(document, "tokenizer.json") if document else None
+    else:
+        from core.data.counting import examine
+
+        found, tokenizer = examine(config, args.runs_dir)
     say(found.description)
     long = "longer than the context"
     result: dict[str, Any] = {
@@ -76,6 +83,8 @@ def prepare(args: Namespace) -> None:
     }  # fmt: skip
     lines = preview_lines(found)
     if args.output:
+        if tokenizer is None:
+            raise ConfigError("The tokenizer is too large to be sent; pull a run that was trained with it.")
         tokenizer.save(args.output)
         lines.append(f"the tokenizer is in {args.output}; --set tokenizer.path={args.output} trains with it")
     show(args, result, lines)
@@ -128,9 +137,16 @@ def train(args: Namespace) -> int:
     from playground.jobs import unused_name
     from playground.resuming import change_rest
 
+    if args.on == "local" and (args.gpu or args.hours or args.detach):
+        raise ConfigError("--gpu, --hours and --detach are for --on modal.")
+    if args.resume and not args.run_name:
+        raise ConfigError("--resume needs --run-name, the run to go on with.")
+    if args.on == "modal":
+        from playground.commands import modal_training
+
+        name = args.run_name or unused_name(args.preset or "run", args.runs_dir)
+        return modal_training.train(args, None if args.resume else run_config(args), name)
     if args.resume:
-        if not args.run_name:
-            raise ConfigError("--resume needs --run-name, the run to go on with.")
         directory = find_run(args.run_name, args.runs_dir)
         read_config(directory)  # an imported checkpoint is refused before anything is written
         change_rest(directory, args.set)
