@@ -1,0 +1,362 @@
+"""A file of up to millions of lines, decoded in shards: results in order, failures by themselves, broken off and gone
+on with. Imports no modal: who decodes a shard is a parameter, here or in the cloud.
+
+    OUTPUT                  a line for each line of the input, empty where a line failed
+    OUTPUT.failed.jsonl     {"line" (from 1), "text", "error"} of those
+    OUTPUT.parts/KEY/       while it is not done: a file for each shard that is, its results line by line
+
+KEY is a hash of what decodes (the caller's key) and of the input, so that what is left of another job is never used.
+No more is held in memory than what is being decoded.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+from core.errors import DataError, RunError
+from core.files import write_atomic
+
+LINES = 256  # of a shard
+LONGEST_LINE = 400_016  # bytes of a line that are looked at; more are no text that anybody decodes
+TRIES = 4  # of a line whose error is another each time
+GIVE_UP = 10  # shards that fail twice, one after the other: it is not the lines
+
+Answer = dict[str, Any]  # {"text", ...} or {"error": a sentence}
+Task = tuple[int, list[str]]
+# Gets (number, lines) and yields (number, an answer for each line, or what went wrong with all of them) in any order.
+# It may take several before it yields one. What it raises breaks the job off.
+Mapper = Callable[[Iterator[Task]], Iterable[tuple[int, list[Answer] | Exception]]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """lines: of the input; done: of them, with those that failed and those of an earlier attempt."""
+
+    lines: int
+    done: int
+    failed: int
+    lines_per_second: float  # of this attempt
+    eta: float | None  # seconds
+
+
+@dataclass(frozen=True)
+class Written:
+    """What has become of a file."""
+
+    lines: int
+    failed: int
+    failures: Path | None  # the list of those that failed
+    seconds: float
+    lines_per_second: float
+
+
+def write_file(
+    source: Path,
+    target: Path,
+    mapper: Mapper,
+    key: str,
+    to_line: Callable[[str, Answer], str] = lambda text, answer: str(answer["text"]),
+    progress: Callable[[Progress], Any] | None = None,
+    lines: int = LINES,
+) -> Written:
+    """Decode each line of `source` and write the results to `target`, in order.
+
+    key: names what decodes (run, settings): what another key has left in OUTPUT.parts is not used. to_line: what is
+    written for a line and its answer. Raises DataError for files that cannot be, RunError when nothing works, and what
+    the mapper raises; then what is done stays, and the same call goes on with it.
+    """
+    began = time.monotonic()
+    check_files(source, target)
+    seen = _look_at(source, f"{key}\n{lines}")
+    folder = parts_folder(target) / seen.key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be made: {error.strerror}.") from None
+    job = _Job(source, folder, lines, seen.lines, progress)
+    job.run(mapper)
+    if _stamp(source) != seen.stamp:
+        raise DataError(f"{source} was changed while it was read: run it again.")
+    failed = _put_together(source, target, folder, lines, to_line)
+    _forget(parts_folder(target))
+    seconds = max(time.monotonic() - began, 1e-9)
+    list_of_failed = failures_file(target) if failed else None
+    return Written(seen.lines, failed, list_of_failed, round(seconds, 3), round(job.fresh_lines / seconds, 2))
+
+
+def parts_folder(target: Path) -> Path:
+    return target.with_name(target.name + ".parts")
+
+
+def failures_file(target: Path) -> Path:
+    return target.with_name(target.name + ".failed.jsonl")
+
+
+def check_files(source: Path, target: Path) -> None:
+    """Raises DataError, one sentence, before any work is done."""
+    try:
+        if not source.is_file():
+            raise DataError(f"There is no file {source}." if not source.exists() else f"{source} is not a file.")
+        if target.is_dir():
+            raise DataError(f"{target} is a directory: name a file to write.")
+        if not target.absolute().parent.is_dir():
+            raise DataError(f"There is no directory {target.absolute().parent} to write {target.name} in.")
+        if target.exists() and target.samefile(source):
+            raise DataError("The output must be another file than the input.")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{source} or {target} is not a usable file name: {error}.") from None
+
+
+# ------------------------------------------------------------------------------------------------------ the input
+
+
+@dataclass(frozen=True)
+class _Seen:
+    key: str
+    lines: int
+    stamp: tuple[int, int]
+
+
+def _look_at(source: Path, key: str) -> _Seen:
+    """Read the input once: its hash with the key, and how many lines there are."""
+    stamp, digest, lines, last = _stamp(source), hashlib.sha256(key.encode() + b"\0"), 0, b"\n"
+    with _opened(source) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
+    return _Seen(digest.hexdigest()[:32], lines + (last != b"\n"), stamp)
+
+
+def read_lines(source: Path) -> Iterator[str]:
+    """The lines, one at a time: without their ends ("\\n" or "\\r\\n") and without a byte order mark; bytes that are
+    no UTF-8 become U+FFFD. Of a line of more than LONGEST_LINE bytes the beginning."""
+    with _opened(source) as file:
+        first = True
+        while line := file.readline(LONGEST_LINE):
+            whole = line.endswith(b"\n")
+            if whole:
+                line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
+            text = line.decode("utf-8", "replace")
+            yield text.removeprefix("\ufeff") if first else text
+            first = False
+            while not whole and (rest := file.readline(LONGEST_LINE)):
+                whole = rest.endswith(b"\n")
+
+
+def _opened(source: Path) -> IO[bytes]:
+    try:
+        return open(source, "rb")
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror}.") from None
+
+
+def _stamp(source: Path) -> tuple[int, int]:
+    stat = source.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+# -------------------------------------------------------------------------------------------------------- the job
+
+
+@dataclass
+class _Shard:
+    """Lines of the input that are being decoded: a part when they all have their answers."""
+
+    number: int
+    answers: list[Answer | None]
+    said: dict[int, str] = field(default_factory=dict)  # place -> the error it had the last time
+    tries: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """Lines of one shard that are asked for together: all of it, those that failed, or a part of those."""
+
+    shard: _Shard
+    places: list[int]
+    texts: list[str]
+    raised: bool = False  # already, as they are
+
+
+class _Job:
+    def __init__(
+        self, source: Path, folder: Path, size: int, lines: int, progress: Callable[[Progress], Any] | None
+    ) -> None:
+        self.folder, self.lines, self.tell = folder, lines, progress
+        self.done = self.failed = self.fresh_lines = 0
+        self.began = time.monotonic()
+        self._fresh = self._fresh_shards(source, size)
+        self._again: deque[_Ask] = deque()
+        self._flying: dict[int, _Ask] = {}
+        self._count = 0
+        self._in_a_row = 0  # that failed when they were asked for once more, since something last worked
+        self._worked = False
+
+    def run(self, mapper: Mapper) -> None:
+        while True:
+            for number, result in mapper(self._tasks()):
+                self._take(number, result)
+            for number in list(self._flying):  # a mapper that has forgotten one
+                self._take(number, RuntimeError("no answer came"))
+            if not self._again:
+                return
+
+    def _tasks(self) -> Iterator[Task]:
+        """What is to be decoded, until there is nothing that is known of; what fails meanwhile is the next round's.
+
+        A mapper may read this in another thread than the one that takes the results.
+        """
+        while True:
+            ask = self._again.popleft() if self._again else next(self._fresh, None)
+            if ask is None:
+                return
+            self._count += 1
+            self._flying[self._count] = ask
+            yield self._count, ask.texts
+
+    def _fresh_shards(self, source: Path, size: int) -> Iterator[_Ask]:
+        for number, texts in enumerate(_in_shards(source, size)):
+            kept = _read_part(self.folder, number, len(texts))
+            if kept is not None:
+                self.done += len(kept)
+                self.failed += sum("error" in answer for answer in kept)
+                continue
+            shard = _Shard(number, [None] * len(texts))
+            yield _Ask(shard, list(range(len(texts))), texts)
+
+    def _take(self, number: int, result: list[Answer] | Exception) -> None:
+        ask = self._flying.pop(number)
+        if isinstance(result, Exception):
+            self._all_failed(ask, _sentence(result))
+        elif len(result) != len(ask.places):
+            self._all_failed(ask, f"{len(result)} answers came for {len(ask.places)} lines.")
+        else:
+            self._worked, self._in_a_row = True, 0
+            errors = {place: a["error"] for place, a in zip(ask.places, result) if "error" in a}
+            for place, answer in zip(ask.places, result):
+                if "error" not in answer:
+                    ask.shard.answers[place] = answer
+            self._lines_failed(ask, errors)
+        if all(answer is not None for answer in ask.shard.answers):
+            self._finish(ask.shard)
+
+    def _all_failed(self, ask: _Ask, sentence: str) -> None:
+        """First the same once more, then its halves, down to single lines: one line may bring all the others down."""
+        self._in_a_row += ask.raised
+        whole = ask.raised and len(ask.places) == len(ask.shard.answers)
+        if (whole and self._in_a_row >= GIVE_UP) or (not self._worked and self._in_a_row >= 2 * GIVE_UP):
+            raise RunError(f"Shard after shard failed, the last one so: {sentence}")
+        if len(ask.places) == 1:
+            self._lines_failed(ask, {ask.places[0]: sentence})
+        elif not ask.raised:
+            self._again.append(replace(ask, raised=True))
+        else:
+            middle = len(ask.places) // 2
+            for part in (slice(None, middle), slice(middle, None)):
+                self._again.append(replace(ask, places=ask.places[part], texts=ask.texts[part]))
+
+    def _lines_failed(self, ask: _Ask, errors: dict[int, str]) -> None:
+        """Those lines once more, without the others; one that says the same twice has failed."""
+        shard, again = ask.shard, []
+        for place, sentence in errors.items():
+            shard.tries[place] = shard.tries.get(place, 0) + 1
+            if shard.said.get(place) == sentence or shard.tries[place] >= TRIES:
+                shard.answers[place] = {"error": sentence}
+            else:
+                shard.said[place] = sentence
+                again.append(place)
+        if again:
+            texts = dict(zip(ask.places, ask.texts))
+            self._again.append(_Ask(shard, again, [texts[place] for place in again]))
+
+    def _finish(self, shard: _Shard) -> None:
+        lines = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in shard.answers)
+        write_atomic(_part(self.folder, shard.number), lambda file: file.write(lines.encode("utf-8")))
+        self.fresh_lines += len(shard.answers)
+        self.done += len(shard.answers)
+        self.failed += sum("error" in answer for answer in shard.answers if answer)
+        if self.tell is not None:
+            speed = self.fresh_lines / max(time.monotonic() - self.began, 1e-9)
+            eta = (self.lines - self.done) / speed if speed else None
+            self.tell(Progress(self.lines, self.done, self.failed, speed, eta))
+
+
+def _in_shards(source: Path, size: int) -> Iterator[list[str]]:
+    texts: list[str] = []
+    for text in read_lines(source):
+        texts.append(text)
+        if len(texts) == size:
+            yield texts
+            texts = []
+    if texts:
+        yield texts
+
+
+def _sentence(error: Exception) -> str:
+    said = " ".join(str(error).split())[:500]
+    return said or f"It failed: {type(error).__name__}."
+
+
+# ------------------------------------------------------------------------------------------------------ the parts
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"{number:08d}.jsonl"
+
+
+def _read_part(folder: Path, number: int, size: int) -> list[Answer] | None:
+    """The answers of a shard that was done before, if they are whole."""
+    try:
+        lines = _part(folder, number).read_text(encoding="utf-8").split("\n")[:-1]
+        found = [json.loads(line) for line in lines]
+    except (OSError, ValueError):
+        return None
+    sound = len(found) == size and all(isinstance(a, dict) and ("text" in a or "error" in a) for a in found)
+    return found if sound else None
+
+
+def _put_together(source: Path, target: Path, folder: Path, size: int, to_line: Callable[[str, Answer], str]) -> int:
+    """The parts as one file, and the list of the lines that failed. Returns how many those are."""
+    failed = 0
+
+    def write(file: IO[bytes], failures: IO[bytes]) -> None:
+        nonlocal failed
+        line = 0
+        for number, texts in enumerate(_in_shards(source, size)):
+            answers = _read_part(folder, number, len(texts))
+            if answers is None:
+                raise RunError(f"{_part(folder, number)} is missing or broken: run it again.")
+            for text, answer in zip(texts, answers, strict=True):
+                line += 1
+                if "error" in answer:
+                    failed += 1
+                    entry = {"line": line, "text": text, "error": answer["error"]}
+                    failures.write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8"))
+                    file.write(b"\n")
+                else:
+                    written = re.sub(r"\r\n|\r|\n", " ", to_line(text, answer))
+                    file.write(written.encode("utf-8", "replace") + b"\n")
+
+    write_atomic(failures_file(target), lambda failures: write_atomic(target, lambda file: write(file, failures)))
+    if not failed:
+        failures_file(target).unlink(missing_ok=True)
+    return failed
+
+
+def _forget(parts: Path) -> None:
+    """The parts are in the output now. Of the folder only what was made here is removed."""
+    for folder in parts.iterdir():
+        if re.fullmatch(r"[0-9a-f]{32}", folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        parts.rmdir()
+    except OSError:
+        pass
