@@ -14,6 +14,7 @@ from core.run import Status, default_runs_dir, read_metrics, read_status
 from core.strict import from_dict
 from core.sweep import SweepSpec, draw_trials, ranking, result, rung_steps, training_steps
 from playground.jobs import MAX_RUNNING
+from playground.places import backend_at
 
 FOLDER = ".sweeps"
 
@@ -43,6 +44,8 @@ class Sweep:
     trials: list[TrialState]
     rung: int = 0  # place in `rungs` of the one that trials are trained to
     contenders: list[int] = field(default_factory=list)  # numbers of the trials that are trained to it
+    place: str = "local"  # where trials are trained: playground.places
+    gpu: str = ""  # of Modal
     directory: Path = Path()
 
     @property
@@ -93,7 +96,10 @@ def read_sweep(name: str, runs_dir: Path | None = None) -> Sweep:
             check_name(trials[-1].run)
             if trials[-1].number != number:
                 raise ValueError("its trials are out of order")
-        sweep = Sweep(name, spec, trials, int(values["rung"]), [int(n) for n in values["contenders"]], directory)
+        sweep = Sweep(name, spec, trials, int(values["rung"]), [int(n) for n in values["contenders"]])
+        sweep = replace(
+            sweep, place=str(values.get("place", "local")), gpu=str(values.get("gpu", "")), directory=directory
+        )
         if (
             not trials
             or not 0 <= sweep.rung < len(sweep.rungs)
@@ -124,8 +130,12 @@ def how_to_go_on(name: str) -> str:
     return f"`llm-scratch sweep --resume {name}` goes on with it"
 
 
-def create_sweep(spec: SweepSpec, name: str, runs_dir: Path | None = None) -> Sweep:
+def create_sweep(
+    spec: SweepSpec, name: str, runs_dir: Path | None = None, place: str = "local", gpu: str = ""
+) -> Sweep:
     """Make the sweep's directory. RunError if the name is taken, for a sweep or for the runs of one."""
+    if place != "local":
+        spec = replace(spec, config=backend_at(place, runs_dir, gpu).fitted(spec.config))
     trials = draw_trials(spec)
     width = max(2, len(str(len(trials))))
     directory = sweep_directory(name, runs_dir)
@@ -144,21 +154,23 @@ def create_sweep(spec: SweepSpec, name: str, runs_dir: Path | None = None) -> Sw
         raise taken from None
     except OSError as error:
         raise RunError(f"The sweep's directory {directory} cannot be made: {error.strerror}.") from None
-    sweep = Sweep(name, _anywhere(spec), states, 0, [t.number for t in trials], directory.resolve())
+    spec = _anywhere(spec, place)
+    sweep = Sweep(name, spec, states, 0, [t.number for t in trials], place, gpu, directory.resolve())
     sweep.save()
     Status(steps=sweep.planned).write(directory)
     return sweep
 
 
-def _anywhere(spec: SweepSpec) -> SweepSpec:
-    """Trials find their files whatever folder the sweep goes on in, and share the cores if they run side by side."""
+def _anywhere(spec: SweepSpec, place: str) -> SweepSpec:
+    """Trials find their files whatever folder the sweep goes on in, and share the cores if they run side by side on
+    this machine."""
     data, train = spec.config.data, spec.config.train
     names: dict[str, Any] = {}
     for key in ("name", "src", "tgt", "val_data", "val_src", "val_tgt"):
         path = expanded(getattr(data, key))
         if getattr(data, key) and path.exists():
             names[key] = str(path.resolve())
-    if spec.at_once > 1 and not train.threads:
+    if place == "local" and spec.at_once > 1 and not train.threads:
         train = replace(train, threads=max(1, (os.cpu_count() or 1) // min(spec.at_once, MAX_RUNNING)))
     return replace(spec, config=replace(spec.config, data=replace(data, **names), train=train))
 

@@ -18,7 +18,7 @@ import core
 from core.errors import RunError, UserError
 from core.run import Status
 from core.sweep import SweepSpec
-from playground.jobs import LocalBackend
+from playground.places import backend_at
 from playground.sweep_files import Sweep, create_sweep, how_to_go_on, read_sweep, sweep_status
 from playground.sweep_runner import Backend, Runner, Say
 
@@ -46,9 +46,11 @@ def run_sweep(sweep: Sweep, backend: Backend, say: Say) -> Status:
             signal.signal(number, handler)
 
 
-def launch_sweep(spec: SweepSpec, name: str, runs_dir: Path | None = None) -> Sweep:
-    """Make a sweep and run it in a process of its own, which goes on when this one ends."""
-    sweep = create_sweep(spec, name, runs_dir)
+def launch_sweep(
+    spec: SweepSpec, name: str, runs_dir: Path | None = None, place: str = "local", gpu: str = ""
+) -> Sweep:
+    """Make a sweep and run it in a process of its own, which goes on when this one ends. place, gpu: of its trials."""
+    sweep = create_sweep(spec, name, runs_dir, place, gpu)
     _start(sweep)
     return sweep
 
@@ -104,7 +106,8 @@ def main(directory: Path) -> int:
         print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
 
     try:
-        run_sweep(read_sweep(directory.name, runs_dir), LocalBackend(runs_dir), say)
+        sweep = read_sweep(directory.name, runs_dir)
+        run_sweep(sweep, backend_at(sweep.place, runs_dir, sweep.gpu), say)
     except UserError as error:
         say(str(error))
         return 1

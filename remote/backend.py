@@ -82,13 +82,18 @@ class ModalBackend:
         config = self.fitted(read_config(directory).with_overrides(assignments))
         if status.state == "done" and status.step >= config.train.max_steps:
             raise RunError(f"{directory.name} has made its {status.step:,} steps; give it more steps to go on with.")
-        link = link_of(directory)
-        if not link:
+        link = {"name": directory.name, **link_of(directory)}
+        there = is_on_volume(link["name"])
+        if not there and (directory / "checkpoints" / "last.ckpt").is_file():
             push(directory.name, self.runs_dir)
-            link = {**link_of(directory), "name": directory.name}
+            there, link = True, {**link, **link_of(directory)}
+        if not there and status.step:
+            raise RunError(
+                f"The checkpoints of {directory.name} are neither here nor on Modal: it cannot be gone on with."
+            )
         staged, data = stage(config)
         changes = [*assignments, f"train.devices={config.train.devices}"]
-        self._send(directory, {**link, "data": {**link.get("data", {}), **data}}, staged, tuple(changes), resume=True)
+        self._send(directory, {**link, "data": {**link.get("data", {}), **data}}, staged, tuple(changes), there)
         write_json(directory / "config.json", config.to_dict())
         return directory
 

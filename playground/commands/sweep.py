@@ -45,7 +45,9 @@ def _new(args: Namespace) -> Sweep:
         args.seed, args.metric, (2 if args.eta is None else args.eta) if halving else 0,
         3 if args.rungs is None else args.rungs, args.at_once,
     )  # fmt: skip
-    return create_sweep(spec, args.name or _unused(args), args.runs_dir)
+    if args.gpu and args.on != "modal":
+        raise ConfigError("--gpu is for --on modal.")
+    return create_sweep(spec, args.name or _unused(args), args.runs_dir, args.on, args.gpu or "")
 
 
 def _unused(args: Namespace) -> str:
@@ -57,11 +59,11 @@ def _unused(args: Namespace) -> str:
 
 def _run(args: Namespace, wanted: Sweep) -> int:
     """In the foreground, with a line for each event on stderr."""
-    from playground.jobs import LocalBackend
+    from playground.places import backend_at
     from playground.sweeps import run_sweep
 
     say(f"{wanted.name}: {len(wanted.trials)} trials, {wanted.planned:,} steps; Ctrl-C stops it and keeps all")
-    status = run_sweep(wanted, LocalBackend(args.runs_dir), say)
+    status = run_sweep(wanted, backend_at(wanted.place, args.runs_dir, wanted.gpu), say)
     if status.state == "failed":
         raise RunError(status.error)
     _show(args, wanted.name)
