@@ -11,6 +11,7 @@ from remote.follow import ensure_followed
 from remote.link import SECONDS, CloudError, NotDeployed
 from remote.names import DEFAULT_GPU
 from remote.prices import DATE, GPUS, SOURCE, Estimate, estimate, parse_gpu, usd_per_hour
+from remote.transfer import Transferred, delete_remote, pull, push, remote_runs
 
 __all__ = [
     "DATE",
@@ -25,12 +26,17 @@ __all__ = [
     "Estimate",
     "ModalBackend",
     "NotDeployed",
+    "Transferred",
     "access",
+    "delete_remote",
     "deploy",
     "ensure_followed",
     "estimate",
     "link_of",
     "parse_gpu",
     "prepare",
+    "pull",
+    "push",
+    "remote_runs",
     "usd_per_hour",
 ]

@@ -17,9 +17,9 @@ from typing import Any
 from core.config import RunConfig
 from core.data.readers import existing_file
 from core.data.sources import is_hub_name
-from core.errors import DataError, RunError
+from core.errors import ConfigError, DataError, RunError
 from core.files import read_json, write_json
-from core.hub import TOKENIZER_FILES
+from core.hub import TOKENIZER_FILES, is_checkpoint_config
 from core.hub import is_hub_name as is_hub_model
 from core.run import BUNDLED
 from remote import names
@@ -103,10 +103,11 @@ def read_mapping(directory: Path) -> dict[str, str]:
     return {str(k): str(v) for k, v in data.items()} if isinstance(data, dict) else {}
 
 
-def keep_mapping(directory: Path, mapping: dict[str, str]) -> None:
-    """Add to the mapping that remote.json has; its other keys stay."""
-    if mapping and read_mapping(directory) != {**read_mapping(directory), **mapping}:
-        write_json(directory / REMOTE, {**read_remote(directory), "data": {**read_mapping(directory), **mapping}})
+def keep_mapping(directory: Path, name: str, mapping: dict[str, str]) -> None:
+    """Add to the mapping that remote.json has, with the run's name on the Volume; its other keys stay."""
+    data = {**read_mapping(directory), **mapping}
+    if data != read_mapping(directory):
+        write_json(directory / REMOTE, {"name": name, **read_remote(directory), "data": data})
 
 
 # ----------------------------------------------------------------------------------------------------- what is named
@@ -217,6 +218,30 @@ def _send(wanted: Iterable[Staged], store: Store, progress: Progress) -> None:
     done, total = 0, sum(missing.values())
     for path, size in missing.items():
         name = PurePosixPath(path).name
-        progress(done, total, name)
-        store.write(path, files[path], lambda sent, before=done, name=name: progress(before + sent, total, name))
+
+        def told(sent: int, before: int = done, name: str = name) -> None:
+            progress(before + sent, total, name)
+
+        told(0)
+        store.write(path, files[path], told)
         done += size
+
+
+def same_run(one: Any, other: Any) -> bool:
+    """Whether two config.json are those of one run: how it is trained may change, what it is may not. Files count by
+    their names, as they lie elsewhere on each machine."""
+    if is_checkpoint_config(one) or is_checkpoint_config(other):
+        return bool(one == other)
+    try:
+        return _what_it_is(RunConfig.from_dict(one)) == _what_it_is(RunConfig.from_dict(other))
+    except (ConfigError, AttributeError, TypeError):
+        return bool(one == other)
+
+
+def _what_it_is(config: RunConfig) -> dict[str, Any]:
+    values = config.to_dict()
+    for section, keys in (("data", ("name", "src", "tgt", "val_data", "val_src", "val_tgt")), ("tokenizer", ("path",))):
+        for key in keys:
+            values[section][key] = _safe(PurePosixPath(values[section][key]).name)
+    model = {**values["model"], "vocab_size": 0}  # it is known once the tokenizer is
+    return {"model": model, "tokenizer": values["tokenizer"], "data": values["data"], "seed": values["seed"]}

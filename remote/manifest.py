@@ -15,9 +15,11 @@ from typing import Any
 
 from core.errors import RunError
 from core.files import check_name, read_json, write_json
+from core.runs_admin import EXPORTED
 
 MANIFEST = "manifest.json"
 STATUS = "status.json"
+BEST = (*EXPORTED, "model-*.safetensors", "train.log", STATUS)  # what is needed to use a run, and its curves
 # Of one machine, or of one launch: never taken elsewhere.
 STAYS = ("stop", "pause", "train.lock", "remote.json", "launch.json", MANIFEST)
 MAX_MANIFEST = 1 << 24  # bytes

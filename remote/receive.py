@@ -9,7 +9,8 @@
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class Inbox:
     def __init__(self, folder: Path, told: Callable[[str, int], Any] = lambda path, done: None) -> None:
         """told: called with a file's path and how many bytes of it are here."""
         self.folder, self.told = folder, told
+        self.fetched = 0  # bytes
         folder.mkdir(parents=True, exist_ok=True)
         try:
             state = read_json(folder / ".state.json")
@@ -108,16 +110,40 @@ class Inbox:
             if changes > CHANGES:
                 raise RunError(f"{source} changes faster than it can be fetched: try again in a while.")
 
+    def copy(self, source: str, path: str, wanted: Wanted) -> None:
+        """Have a file here that is the same as one that is here already; neither may ever be written to."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(self.folder / source, target)
+        except OSError:
+            return  # then it is fetched
+        self._note(path, {"of": wanted.identity, "sha256": wanted.sha256})
+
+    def clear(self, paths: Iterable[str]) -> None:
+        """Forget files that were taken out; the folder goes when nothing of another transfer is left in it."""
+        for path in paths:
+            self._forget(path)
+        if self.state:
+            write_json(self.folder / ".state.json", self.state)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def _receive(self, store: Store, source: str, path: str, wanted: Wanted, look: Callable[[], Wanted | None]) -> str:
         start = self.here(path, wanted)
         if start and self.state[path].get("sha256"):
             self.told(path, wanted.size)
             return str(self.state[path]["sha256"])
         part = self._part(path)
-        part.parent.mkdir(parents=True, exist_ok=True)
         found = hashlib.sha256()
         self._note(path, {"of": wanted.identity, "kept": start})
-        with open(part, "r+b" if start else "wb", buffering=0) as file:
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            opened = open(part, "r+b" if start else "wb", buffering=0)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written to {self.folder}: {error.strerror}.") from None
+        with opened as file:
             for piece in iter(lambda: file.read(min(1 << 20, start - file.tell())), b""):
                 found.update(piece)
             file.truncate(start)
@@ -129,6 +155,7 @@ class Inbox:
                     _write(file, piece)
                     found.update(piece)
                     come += len(piece)
+                    self.fetched += len(piece)
                     self.told(path, come)
                     if come - kept >= KEEP:
                         kept = self._keep(file.fileno(), path, wanted, come)
