@@ -5,7 +5,7 @@ while the followed sweep is running.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -17,10 +17,12 @@ from core.run import Status
 from playground.sweep_files import Sweep, latest, read_sweep, sweep_names, sweep_status
 from playground.sweep_form import SweepForm, cost, keys, of_preset, pairs_of, spec_of
 from playground.sweeps import launch_sweep, resume_sweep, stop_sweep
+from playground.tabs.training_place import Where
 from playground.views.notice import notice
 from playground.views.sweep import METRICS, cost_html, parallel, status_html, table_html
 
 EVERY = 2.0  # seconds between two looks at the followed sweep
+AT_ONCE = 4  # trials side by side on Modal
 START = "demo"
 ROWS = [("optim.learning_rate", "1e-3, 3e-3"), ("model.d_model", "64, 128"), (None, "")]
 KINDS = [("Every combination", "grid"), ("Draw at random", "random")]
@@ -135,9 +137,14 @@ def build(own_preset: bool = True) -> SweepTab:
 
 
 def wire(
-    tab: SweepTab, header: Any = None, inputs: Sequence[Any] | None = None, base: Callable[..., RunConfig] | None = None
+    tab: SweepTab,
+    header: Any = None,
+    inputs: Sequence[Any] | None = None,
+    base: Callable[..., RunConfig] | None = None,
+    place: Sequence[Any] = (),
 ) -> None:
-    """Bind the events. inputs, base: the fields of another form, and what makes a configuration of their values."""
+    """Bind the events. inputs, base: the fields of another form, and what makes a configuration of their values.
+    place: the fields of training_place.Where; none: trials are trained on this machine."""
     source = list(inputs) if inputs is not None and base is not None else [tab.preset, tab.steps]
     make = base if inputs is not None and base is not None else of_preset
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -153,9 +160,13 @@ def wire(
     tab.reckon, tab.reckoned = reckon, [*source, *tab.form]
 
     def start(name: str, *values: Any) -> list[Any]:
+        where, values = Where(*values[: len(place)]), values[len(place) :]
         try:
             spec = spec_of(make(*values[: len(source)]), form_of(values[len(source) :]))
-            sweep = launch_sweep(spec, (name or "").strip())
+            modal = where.place == "modal"
+            if modal:
+                spec = replace(spec, at_once=AT_ONCE)
+            sweep = launch_sweep(spec, (name or "").strip(), place=where.place, gpu=where.gpus if modal else "")
         except UserError as error:
             return [notice(str(error)), *[gr.skip()] * (2 + len(tab.shown))]
         said = f"{sweep.name} is starting. It goes on when this page is closed."
@@ -170,7 +181,7 @@ def wire(
         reckon, tab.reckoned, tab.cost, trigger_mode="always_last", **quiet,
     )  # fmt: skip
     tab.start.click(
-        start, [tab.name, *source, *tab.form], [tab.message, tab.follow, tab.name, *tab.shown],
+        start, [tab.name, *place, *source, *tab.form], [tab.message, tab.follow, tab.name, *tab.shown],
         show_progress_on=tab.message, api_visibility="private",
     )  # fmt: skip
     tab.stop.click(stop, tab.follow, tab.message, **quiet)

@@ -5,6 +5,7 @@ with it; training_shown is what is seen of them), training_runs (the list of run
 form describes).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ import gradio as gr
 from core.errors import UserError
 from playground import models
 from playground.jobs import unused_name
-from playground.tabs import sweep, training_follow, training_runs, training_start
+from playground.tabs import sweep, training_follow, training_modal, training_runs, training_start
+from playground.tabs.training_place import Where
 from playground.tabs.training_shown import SHOWN, first_run, look, progress_of, rest_of, run_choices, shown
 from playground.views.notice import notice
 
@@ -25,6 +27,7 @@ class TrainingTab:
     close: gr.Button
     follow: training_follow.FollowPart
     runs: training_runs.RunsPart
+    modal: training_modal.ModalPart
     sweep: sweep.SweepTab
 
     def on_load(self, demo: gr.Blocks, header: Any) -> None:
@@ -46,9 +49,10 @@ def build(model: str | None = None, text: str = "") -> TrainingTab:
             close = gr.Button("Close", size="sm", visible=False, elem_id="training-close", min_width=90)
             follow = training_follow.build(model)
     runs = training_runs.build(follow.follow.value)
+    on_modal = training_modal.build()
     with gr.Accordion("Sweep: try several values", open=False, elem_id="training-sweep"):
         tried = sweep.build(own_preset=False)
-    return TrainingTab(start, preview, close, follow, runs, tried)
+    return TrainingTab(start, preview, close, follow, runs, on_modal, tried)
 
 
 def wire(tab: TrainingTab, header: Any) -> None:
@@ -56,9 +60,10 @@ def wire(tab: TrainingTab, header: Any) -> None:
     training_start.wire(start, tab.preview, tab.close)
     training_follow.wire(follow)
     training_runs.wire(runs, follow.follow, follow.compare, header)
-    sweep.wire(tab.sweep, header, inputs=start.form, base=training_start.described)
+    training_modal.wire(tab.modal, follow.follow, follow.compare, header)
+    sweep.wire(tab.sweep, header, start.form, training_start.described, start.place.fields)
     start.start.click(
-        start_training, [start.name, *follow.looks, *start.form],
+        start_training, [start.name, *follow.looks, *start.place.fields, *start.form],
         [start.message, follow.follow, follow.compare, start.name, *follow.shown], show_progress_on=start.message,
         api_visibility="private",
     )  # fmt: skip
@@ -81,16 +86,20 @@ def arrive(model: str | None, *looks: Any) -> list[Any]:
     ]  # fmt: skip
 
 
-def start_training(name: str | None, *values: Any) -> list[Any]:
-    """Check the form, start the process, and follow the run."""
-    looks, form = values[:5], values[5:]
+def start_training(name: str | None, *values: Any) -> Iterator[list[Any]]:
+    """Check the form, start the run, and follow it."""
+    looks, where, form = values[:5], Where(*values[5:9]), values[9:]
+    if where.place == "modal":
+        yield [notice("Asking Modal …", "busy"), *[gr.skip()] * (3 + len(SHOWN))]
     try:
-        started = training_start.start_run(name, form)
+        started = training_start.start_run(name, where, form)
     except UserError as error:
-        return [notice(str(error)), *[gr.skip()] * (3 + len(SHOWN))]
-    said = notice(f"{started} is starting. It goes on when this page is closed.", "info")
+        yield [notice(str(error)), *[gr.skip()] * (3 + len(SHOWN))]
+        return
+    place = " on Modal" if where.place == "modal" else ""
+    said = notice(f"{started} is starting{place}. It goes on when this page is closed.", "info")
     choices = run_choices()
-    return [
+    yield [
         said, gr.update(choices=choices, value=started), gr.update(choices=choices), unused_name(str(form[0])),
         *shown(progress_of(started), *looks),
     ]  # fmt: skip

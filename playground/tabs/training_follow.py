@@ -10,7 +10,7 @@ import gradio as gr
 
 from core.errors import UserError
 from core.run import find_run, read_config
-from playground.jobs import LocalBackend
+from playground.places import backend_of
 from playground.tabs.training_shown import (
     MAX_COMPARED,
     SHOWN,
@@ -156,15 +156,15 @@ def wire(part: FollowPart) -> None:
 
 def stop_training(name: str | None) -> str:
     try:
-        return notice(LocalBackend().stop(name or ""), "info")
+        return notice(backend_of(name or "").stop(name or ""), "info")
     except UserError as error:
         return notice(str(error))
 
 
 def pause_or_go_on(name: str | None) -> str:
     """Pause a run; have one go on that is paused, or was asked to."""
-    backend = LocalBackend()
     try:
+        backend = backend_of(name or "")
         paused = (find_run(name or "") / "pause").exists()
         return notice((backend.unpause if paused else backend.pause)(name or ""), "info")
     except UserError as error:
@@ -173,9 +173,8 @@ def pause_or_go_on(name: str | None) -> str:
 
 def resume_run(name: str | None, steps: float | None, learning_rate: float | None, *looks: Any) -> list[Any]:
     """Go on with a run that ended, with other steps and another learning rate if they are given."""
-    backend = LocalBackend()
     try:
-        directory = find_run(name or "")
+        directory, backend = find_run(name or ""), backend_of(name or "")
         backend.resume(directory.name, rest_assignments(steps, learning_rate, read_config(directory)))
     except UserError as error:
         return [notice(str(error)), *[gr.skip()] * len(SHOWN)]

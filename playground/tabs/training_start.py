@@ -11,8 +11,9 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.presets import PRESETS, preset
 from playground import models
-from playground.jobs import LocalBackend, unused_name
+from playground.jobs import unused_name
 from playground.preview import Asked
+from playground.tabs import training_place
 from playground.training_form import MORE, NUMBERS, Form, configuration, is_pairs, more_values, usual_data
 from playground.views.facts import short_count
 from playground.views.notice import notice
@@ -61,6 +62,7 @@ class StartPart:
     seed: gr.Number
     more: list[Any]  # in the order of training_form.MORE
     look: gr.Button
+    place: training_place.PlacePart
     name: gr.Textbox
     start: gr.Button
     message: gr.HTML
@@ -106,12 +108,13 @@ def build() -> StartPart:
         seed = gr.Number(0, label="Seed", precision=0, min_width=90)
     with gr.Accordion("More", open=False, elem_id="training-more", elem_classes="training-more"):
         more = [_field(name, value) for name, value in zip(MORE, more_values(START))]
+    place = training_place.build()
     name_box = gr.Textbox(unused_name(START), label="Name of the run", max_length=64, elem_id="training-name")
     start = gr.Button("Start training", variant="primary", min_width=140, elem_id="training-start")
     message = gr.HTML("", padding=False, elem_id="training-message", js_on_load=None)
     return StartPart(
         chosen, about, size, d_model, n_layers, data, upload, upload_tgt, hub_name, hub_configuration, text_column,
-        src_column, tgt_column, steps, learning_rate, seed, more, look, name_box, start, message,
+        src_column, tgt_column, steps, learning_rate, seed, more, look, place, name_box, start, message,
     )  # fmt: skip
 
 
@@ -147,6 +150,7 @@ def wire(part: StartPart, preview: gr.HTML, close: gr.Button) -> None:
         about_html, [part.preset, part.size, part.d_model, part.n_layers], part.about, trigger_mode="always_last",
         **quiet,
     )  # fmt: skip
+    training_place.wire(part.place, part.form)
     looking = part.look.click(look_at_data, part.form, [preview, close], concurrency_limit=2, **quiet)
     close.click(lambda: ("", gr.update(visible=False)), None, [preview, close], cancels=[looking], **quiet)
 
@@ -194,11 +198,9 @@ def show_fields(preset_name: str, kind: str) -> list[Any]:
     ]
 
 
-def start_run(name: str | None, values: tuple[Any, ...]) -> str:
-    """Check the form and start the process. Returns the run's name; UserError if something is to be mended."""
-    backend = LocalBackend()
-    backend.check_room()
-    return backend.launch(configuration(Form(*values)), (name or "").strip()).name
+def start_run(name: str | None, where: training_place.Where, values: tuple[Any, ...]) -> str:
+    """Check the form and start the run. Returns the run's name; UserError if something is to be mended."""
+    return training_place.launch(where, configuration(Form(*values)), (name or "").strip())
 
 
 @lru_cache(maxsize=32)
