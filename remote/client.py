@@ -3,6 +3,8 @@
 Whatever goes wrong is a CloudError: one sentence, within ten seconds.
 """
 
+from remote.asking import WAITING, There, columns, mapper, stream, there, write, written
+from remote.asking import evaluate as evaluate_there
 from remote.asking_data import prepare
 from remote.backend import GRACE, MOST_HOURS, ModalBackend
 from remote.calls import Access, access, link_of
@@ -11,6 +13,8 @@ from remote.follow import ensure_followed
 from remote.link import SECONDS, CloudError, NotDeployed
 from remote.names import DEFAULT_GPU
 from remote.prices import DATE, GPUS, SOURCE, Estimate, estimate, parse_gpu, usd_per_hour
+from remote.shards import Progress as FileProgress
+from remote.shards import check_files, parts_folder, write_file
 from remote.transfer import Transferred, delete_remote, pull, push, remote_runs
 
 __all__ = [
@@ -24,19 +28,32 @@ __all__ = [
     "Access",
     "CloudError",
     "Estimate",
+    "FileProgress",
     "ModalBackend",
     "NotDeployed",
+    "There",
     "Transferred",
+    "WAITING",
     "access",
+    "check_files",
+    "columns",
     "delete_remote",
     "deploy",
     "ensure_followed",
     "estimate",
+    "evaluate_there",
     "link_of",
+    "mapper",
     "parse_gpu",
+    "parts_folder",
     "prepare",
     "pull",
     "push",
     "remote_runs",
+    "stream",
+    "there",
     "usd_per_hour",
+    "write",
+    "write_file",
+    "written",
 ]

@@ -160,7 +160,7 @@ class Writer:
             raise DataError(f"There are more than {MOST_CHARACTERS:,} characters to evaluate on: use a part of them.")
         run = self.opened.current()
         config = settings(decode) if decode else run.config.decode
-        found = [Pair(*pair) for pair in pairs] if pairs is not None else None
+        found = [Pair(src, tgt) for src, tgt in pairs] if pairs is not None else None
         return evaluate(run, found, documents, config, max_examples, assistant=self._assistant(assistant))
 
     def _assistant(self, name: str) -> Run | None:

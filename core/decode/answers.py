@@ -69,19 +69,19 @@ def one_result(config: GenerationConfig) -> GenerationConfig:
     return replace(config, num_return_sequences=1)
 
 
-def check_text(run: "Run", text: str, truncate: bool = False) -> None:
+def check_text(run: "Run", text: str, truncate: bool = False, name: str = "The text") -> None:
     """Raises TextError for a text that the run cannot take, or would have to cut without being asked to."""
     if not isinstance(text, str):
         raise TextError(f"A text must be a text, not {type(text).__name__}.")
     if len(text) > LONGEST:
-        raise TextError(f"The text has {len(text):,} characters; {LONGEST:,} are the most: shorten it.")
+        raise TextError(f"{name} has {len(text):,} characters; {LONGEST:,} are the most: shorten it.")
     context = run.config.model.max_seq_len
     if truncate or len(text.encode("utf-8", "replace")) + 2 <= context:  # a token is at least a byte; one is special
         return
     count = len(run.tokenizer.encode_batch([text])[0]) + 1
     if count > (context if run.is_translation else context - 1):
         raise TextError(
-            f"The text has {count:,} tokens, more than the {context:,} of {run.name}'s context: "
+            f"{name} has {count:,} tokens, more than the {context:,} of {run.name}'s context: "
             "shorten it, or pass --truncate to use what fits."
         )
 

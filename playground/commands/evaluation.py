@@ -7,41 +7,48 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.config import RunConfig
 from core.errors import ConfigError, DataError
-from playground.commands.output import download_progress, show
-from playground.commands.text import decode_config, open_assistant
+from playground.commands.decode_settings import decode_config
+from playground.commands.decoders import assistant_there, check_place, open_assistant
+from playground.commands.output import download_progress, say, show
 
 
 def eval(args: Namespace) -> None:
-    from core.evaluate import evaluate, read_data, read_pairs
-    from core.run import BUNDLED, load
-
+    check_place(args)
     if bool(args.src) != bool(args.ref):
         raise ConfigError("--src and --ref name a pair of files: give both.")
     if args.max_examples < 0:
         raise ConfigError("--max-examples must not be negative.")
-    run = load(args.run, args.runs_dir, download_progress(args))
-    if args.output and not run.is_translation:
-        raise ConfigError("--output is for translations; a language model's evaluation writes none.")
     if args.output and not args.output.absolute().parent.is_dir():  # said before the work, not after it
         raise ConfigError(f"There is no directory {args.output.absolute().parent} to write --output in.")
+    result, directory = (_on_modal if args.on == "modal" else _here)(args)
+    hypotheses = result.pop("hypotheses", [])
+    if args.output:
+        from core.files import write_text
+
+        write_text(args.output, "".join(" ".join(text.split("\n")) + "\n" for text in hypotheses))
+    shown = {k: v for k, v in result.items() if k not in ("run", "data", "kind")}
+    lines = [f"{result['run']} on {result['data']}"]
+    for name, value in shown.items():
+        lines.append(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+    show(args, result, lines)
+    if directory is not None:
+        _save_scores(directory, result)
+
+
+def _here(args: Namespace) -> tuple[dict[str, Any], Path | None]:
+    """The result, and the directory of the run whose scores they are, if they are to be kept."""
+    from core.evaluate import evaluate
+    from core.run import BUNDLED, load
+
+    run = load(args.run, args.runs_dir, download_progress(args))
+    _check_output(args, run.is_translation)
     run.use(args.device, args.precision)
     config = decode_config(run.config, args)
     assistant = open_assistant(args, config) if run.is_translation else None
-    columns = {name: value for name in ("text_column", "src_column", "tgt_column") if (value := getattr(args, name))}
-    data = replace(run.config.data, **columns)
-    pairs = documents = None
-    described = "the validation split of " + (run.config.data.src or run.config.data.name)
-    if args.src:
-        if not run.is_translation:
-            raise DataError(f"{run.name} is a language model: give it a text with --data.")
-        pairs, described = read_pairs(args.src, args.ref, data), f"{args.src} and {args.ref}"
-    elif args.data:
-        items = read_data(args.data, data, "pairs" if run.is_translation else "text")
-        pairs, documents = (items, None) if run.is_translation else (None, items)
-        described = args.data
+    pairs, documents, described = _data(args, run.name, run.config)
     result = evaluate(run, pairs, documents, config, args.max_examples, _progress_line(), assistant)
-    hypotheses = result.pop("hypotheses", [])
     result = {"run": run.name, "data": described, **result}
     if args.precision == "int8":
         result["precision"] = "int8"
@@ -52,17 +59,46 @@ def eval(args: Namespace) -> None:
         and not args.max_examples
         and BUNDLED not in run.directory.parents
     )
-    if args.output:
-        from core.files import write_text
+    return result, run.directory if args.save or (args.save is None and own) else None
 
-        write_text(args.output, "".join(" ".join(text.split("\n")) + "\n" for text in hypotheses))
-    shown = {k: v for k, v in result.items() if k not in ("run", "data", "kind")}
-    lines = [f"{run.name} on {described}"]
-    for name, value in shown.items():
-        lines.append(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-    show(args, result, lines)
-    if args.save or (args.save is None and own):
-        _save_scores(run.directory, result)
+
+def _on_modal(args: Namespace) -> tuple[dict[str, Any], Path | None]:
+    """`_here`, by a GPU of Modal's. Scores are kept only when that is asked for: the weights here may be others."""
+    from remote.client import evaluate_there, there
+
+    run = there(args.run, args.runs_dir)
+    _check_output(args, run.is_translation)
+    if args.save and run.directory is None:
+        raise ConfigError(f"--save keeps scores with the run: pull it first (`llm-scratch pull {run.name}`).")
+    config = decode_config(run.config, args)
+    assistant = assistant_there(args, config) if run.is_translation else ""
+    pairs, documents, described = _data(args, run.name, run.config)
+    result = evaluate_there(
+        run, config, args.max_examples, pairs, documents, args.gpu or "", assistant, None if args.json else say
+    )
+    return {"run": run.name, "data": described, "place": "modal", **result}, run.directory if args.save else None
+
+
+def _check_output(args: Namespace, is_translation: bool) -> None:
+    if args.output and not is_translation:
+        raise ConfigError("--output is for translations; a language model's evaluation writes none.")
+
+
+def _data(args: Namespace, name: str, config: RunConfig) -> tuple[list | None, list[str] | None, str]:
+    """Pairs or documents that are named, else neither: the run's own validation data; and what they are, in words."""
+    from core.evaluate import read_data, read_pairs
+
+    translates = config.model.family == "transformer"
+    columns = {name: value for name in ("text_column", "src_column", "tgt_column") if (value := getattr(args, name))}
+    data = replace(config.data, **columns)
+    if args.src:
+        if not translates:
+            raise DataError(f"{name} is a language model: give it a text with --data.")
+        return read_pairs(args.src, args.ref, data), None, f"{args.src} and {args.ref}"
+    if args.data:
+        items = read_data(args.data, data, "pairs" if translates else "text")
+        return (items, None, args.data) if translates else (None, items, args.data)
+    return None, None, "the validation split of " + (config.data.src or config.data.name)
 
 
 def _save_scores(directory: Path, result: dict[str, Any]) -> None:

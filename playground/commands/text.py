@@ -2,35 +2,15 @@
 
 import sys
 from argparse import Namespace
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
-from core.config import RunConfig
-from core.errors import ConfigError, RunError, TextError, UserError
+from core.errors import TextError, UserError
+from playground.commands.decode_settings import decode_config as decode_config
+from playground.commands.decoders import Decoder, decoder_of
 from playground.commands.output import download_progress, say, show
 
-if TYPE_CHECKING:
-    from core.decode import Generation
-    from core.decode.config import GenerationConfig
-    from core.run import Run
-
 TOGETHER = 64  # texts that are decoded at a time
-DRAWN = ("sample", "best_of", "mbr", "assisted")
-BEAMS = ("beam", "diverse_beam")
-# Settings that act on some strategies only, and these, the likeliest first.
-ACTS_ON: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("temperature", "top_p", "min_p", "typical_p"), DRAWN),
-    "top_k": (*DRAWN, "contrastive"),
-    **dict.fromkeys(("num_beams", "early_stopping"), BEAMS),
-    **dict.fromkeys(("length_penalty", "length_penalty_formula"), (*BEAMS, "best_of")),
-    **dict.fromkeys(("num_beam_groups", "diversity_penalty"), ("diverse_beam",)),
-    "penalty_alpha": ("contrastive",),
-    "num_samples": ("best_of", "mbr"),
-    "mbr_metric": ("mbr",),
-    **dict.fromkeys(("num_assistant_tokens", "assisted_sampling"), ("assisted",)),
-}
-SAMPLING = {name for name, strategies in ACTS_ON.items() if "sample" in strategies}
-OTHERS = ("repetition_penalty", "no_repeat_ngram_size", "max_new_tokens", "num_return_sequences", "seed")
 
 
 def tokenize(args: Namespace) -> None:
@@ -61,24 +41,20 @@ def tokenize(args: Namespace) -> None:
     show(args, {"tokenizer": name, "results": results}, lines)
 
 
-def translate(args: Namespace) -> None:
-    _decode(args, "translation")
+def translate(args: Namespace) -> int | None:
+    return _decode(args, "translation")
 
 
-def generate(args: Namespace) -> None:
-    _decode(args, "continuation")
+def generate(args: Namespace) -> int | None:
+    return _decode(args, "continuation")
 
 
-def _decode(args: Namespace, what: str) -> None:
-    from core.run import load
+def _decode(args: Namespace, what: str) -> int | None:
+    if args.input or args.output:
+        from playground.commands.files import decode_file
 
-    run = load(args.run, args.runs_dir, download_progress(args))
-    if run.is_translation != (what == "translation"):
-        other = "translate" if run.is_translation else "generate"
-        raise RunError(f"{run.name} is made to {other}: use `llm-scratch {other} --run {run.name}`.")
-    config = decode_config(run.config, args)
-    run.use(args.device, args.precision)
-    assistant = open_assistant(args, config)
+        return decode_file(args, what)
+    decoder = decoder_of(args, what)
     empty = "The text is empty: give a sentence to translate."
     if what == "continuation":
         empty = "The prompt is empty: give a text to continue, or --from-start to let the model begin by itself."
@@ -91,65 +67,36 @@ def _decode(args: Namespace, what: str) -> None:
         texts = args.text
         _refuse_empty(texts, empty)
     elif sys.stdin is not None and sys.stdin.isatty() and not args.json:
-        return _converse(run, config, what, assistant)
+        _converse(decoder, what)
+        return None
     else:
         texts = _input_lines(empty)
         if not any(text.strip() for text in texts):
             raise TextError(empty)
-    if not args.truncate:
-        _refuse_long(run, texts)
-    from core.decode import generate as decode
-
+    decoder.check(texts)
     results = []
-    for start in range(0, len(texts), TOGETHER):
-        for generation in decode(run, texts[start : start + TOGETHER], config, assistant=assistant):
-            if args.json:
-                results.append(_as_json(generation, what))
-            else:
-                _print_generation(generation, what)
+    for text, answer in zip(texts, decoder.answers(texts, TOGETHER), strict=True):
+        if args.json:
+            results.append({"text": text, what: answer.pop("text"), **answer})
+        else:
+            _print_answer(text, answer, what)
     if args.json:
-        show(args, {"run": run.name, "decode": asdict(config), "results": results}, [])
+        show(args, {"run": decoder.name, **decoder.place, "decode": asdict(decoder.config), "results": results}, [])
+    return None
 
 
-def open_assistant(args: Namespace, config: "GenerationConfig") -> "Run | None":
-    """The run of --assistant, to compute where and as the run itself does."""
-    from core.run import load
-
-    if config.strategy == "assisted" and not args.assistant:
-        raise ConfigError("Assisted decoding needs --assistant NAME: a smaller run with the same tokenizer.")
-    return load(args.assistant, args.runs_dir).use(args.device, args.precision) if args.assistant else None
-
-
-def _as_json(generation: "Generation", what: str) -> dict[str, Any]:
-    best = generation.best
-    hypotheses = [
-        {
-            "text": h.text, "score": h.score, "logprob": h.total_logprob, "finish_reason": h.finish_reason,
-            "ids": h.ids, "logprobs": h.logprobs, "drafted": h.drafted,
-        }
-        for h in generation.hypotheses
-    ]  # fmt: skip
-    return {
-        "text": generation.prompt, what: best.text, "score": best.score, "logprob": best.total_logprob,
-        "tokens": len(best.ids), "seconds": round(generation.seconds, 4), "truncated": generation.truncated,
-        "work": asdict(generation.work), "hypotheses": hypotheses,
-    }  # fmt: skip
-
-
-def _print_generation(generation: "Generation", what: str) -> None:
+def _print_answer(prompt: str, answer: dict[str, Any], what: str) -> None:
     """A translation on one line each, so that files keep step; continuations with their prompts."""
-    for hypothesis in generation.hypotheses:
-        text = " ".join(hypothesis.text.split("\n")) if what == "translation" else generation.prompt + hypothesis.text
-        score = f"{hypothesis.score:8.3f}  " if len(generation.hypotheses) > 1 else ""
+    for hypothesis in answer["hypotheses"]:
+        text = " ".join(hypothesis["text"].split("\n")) if what == "translation" else prompt + hypothesis["text"]
+        score = f"{hypothesis['score']:8.3f}  " if len(answer["hypotheses"]) > 1 else ""
         print(score + text, flush=True)
 
 
-def _converse(run: "Run", config: "GenerationConfig", what: str, assistant: "Run | None") -> None:
+def _converse(decoder: Decoder, what: str) -> None:
     """Ask for a text, answer it, until the end of input."""
-    from core.decode import stream
-
-    say(f"{run.name}: type a {'sentence' if what == 'translation' else 'prompt'} and Enter; Ctrl-D ends.")
-    run.model  # noqa: B018 - read now, so that the first answer comes at once
+    say(f"{decoder.name}: type a {'sentence' if what == 'translation' else 'prompt'} and Enter; Ctrl-D ends.")
+    decoder.open()
     while True:
         try:
             text = input("> ")
@@ -159,10 +106,9 @@ def _converse(run: "Run", config: "GenerationConfig", what: str, assistant: "Run
         if not text.strip():
             continue
         try:
-            _refuse_long(run, [text])
             shown = ""
-            for event in stream(run, text, config, assistant=assistant):
-                if config.rows == 1 or config.strategy == "contrastive":
+            for event in decoder.stream(text):
+                if decoder.config.rows == 1 or decoder.config.strategy == "contrastive":
                     print(event.text[len(shown) :], end="", flush=True)  # written text only grows
                     shown = event.text
                 elif event.generation is not None:
@@ -175,62 +121,15 @@ def _converse(run: "Run", config: "GenerationConfig", what: str, assistant: "Run
             say("")
 
 
-def decode_config(config: RunConfig, args: Namespace) -> "GenerationConfig":
-    """The run's settings with those of the command line. Settings that act on some strategies only choose one: the
-    run's own if they act on it."""
-    given: dict[str, Any] = {name: value for name in (*ACTS_ON, *OTHERS) if (value := getattr(args, name)) is not None}
-    if "early_stopping" in given:
-        given["early_stopping"] = {"true": True, "false": False}.get(given["early_stopping"], "never")
-    if args.stop_string:
-        given["stop_strings"] = tuple(args.stop_string)
-    if any(not assignment.startswith("decode.") for assignment in args.set):
-        raise ConfigError("--set takes decode.FIELD=VALUE here: the other sections were settled by training.")
-    changed = config.with_overrides(args.set).decode
-    strategy = args.strategy or _strategy_of(given, bool(args.assistant), changed.strategy)
-    idle = [name for name in given if strategy not in ACTS_ON.get(name, (strategy,))]
-    if idle:
-        flags = " and ".join("--" + name.replace("_", "-") for name in idle)
-        say(f"{flags} {'has' if len(idle) == 1 else 'have'} no effect on the strategy {strategy}.")
-    if strategy == "assisted" and given.keys() & SAMPLING:
-        given.setdefault("assisted_sampling", True)
-    return replace(changed, **given | {"strategy": strategy})
-
-
-def _strategy_of(given: dict[str, Any], assistant: bool, own: str) -> str:
-    """The strategy that all given settings act on, or the run's own where they do not say."""
-    wanted = {name: ACTS_ON[name] for name in given if name in ACTS_ON}
-    if assistant:
-        wanted["assistant"] = ("assisted",)
-    possible = [s for s in next(iter(wanted.values()), (own,)) if all(s in acts for acts in wanted.values())]
-    if not possible:
-        flags = " and ".join("--" + name.replace("_", "-") for name in wanted)
-        raise ConfigError(f"{flags} act on no strategy together: say which one is meant with --strategy.")
-    return own if own in possible else possible[0]
-
-
 def _input_lines(empty: str) -> list[str]:
-    """Lines of standard input, without their line ends; bytes that are no UTF-8 become U+FFFD."""
+    """Lines of standard input, without their line ends and a byte order mark; bytes that are no UTF-8 become U+FFFD."""
     if sys.stdin is None or sys.stdin.isatty():
         raise TextError(empty)
     data = sys.stdin.buffer.read().decode("utf-8", "replace") if hasattr(sys.stdin, "buffer") else sys.stdin.read()
-    lines = data.replace("\r\n", "\n").split("\n")
+    lines = data.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 
 def _refuse_empty(texts: list[str], sentence: str) -> None:
     if not texts or any(not text.strip() for text in texts):
         raise TextError(sentence)
-
-
-def _refuse_long(run: "Run", texts: list[str]) -> None:
-    """Before any work: a text that does not fit is not quietly cut."""
-    context = run.config.model.max_seq_len
-    for number, text in enumerate(texts, start=1):
-        if len(text.encode("utf-8", "replace")) + 2 <= context:  # a token is at least a byte; one is <s> or </s>
-            continue
-        count = len(run.tokenizer.encode_batch([text])[0]) + 1
-        if count > (context if run.is_translation else context - 1):
-            raise TextError(
-                f"Text {number} has {count:,} tokens, more than the {context:,} of {run.name}'s context: "
-                "shorten it, or pass --truncate to use what fits."
-            )
