@@ -114,9 +114,8 @@ class Follower:
 
     def _end(self, directory: Path, link: dict[str, Any], answer: Outcome, status: Status) -> None:
         """The call has ended: fetch what came of it, then say so."""
-        if answer.state == "done":
-            final = status_from(answer.value if isinstance(answer.value, dict) else {})
-        else:
+        final = status_from(answer.value if isinstance(answer.value, dict) else {})
+        if answer.state != "done" or final.is_active:
             final = self._truth(link, answer, status)
         final = replace(final, backend="modal", pid=None, call_id=link["call_id"])
         if final.step or answer.state == "done":
