@@ -12,6 +12,8 @@ THIRD = {
     "sample": "Top-p", "diverse_beam": "Diverse beams", "contrastive": "Contrastive search", "assisted": "Assisted",
     "best_of": "Best of several", "mbr": "Minimum Bayes risk",
 }  # fmt: skip
+LOCAL, MODAL = "local", "modal"
+PLACES = {LOCAL: "This machine", MODAL: "Modal GPU"}
 MAX_SAMPLES = 64
 LISTED = 5  # best candidates
 LONGEST = 400  # new tokens

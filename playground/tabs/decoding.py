@@ -1,7 +1,8 @@
 """The Decoding tab: greedy, beam search and a third strategy on the header's text, written side by side.
 
 One generator drives the three streams in turn, a step each, so that a column's speed is measured on its own steps and
-stopping takes effect within one of them. A newer request of the same page makes an older one end.
+stopping takes effect within one of them. A newer request of the same page makes an older one end. On Modal the streams
+come from one container; there too stopping takes effect at once, while it starts as well.
 """
 
 import time
@@ -16,9 +17,12 @@ import gradio as gr
 from core.decode.config import GenerationConfig
 from core.errors import RunError, UserError
 from playground.decoding_form import (
+    LOCAL,
     LONGEST,
     MAX_BEAMS,
     MAX_SAMPLES,
+    MODAL,
+    PLACES,
     THIRD,
     assistants,
     chosen_assistant,
@@ -58,12 +62,13 @@ class DecodingTab:
     drafts: gr.Slider
     samples: gr.Slider
     metric: gr.Dropdown
+    where: gr.Radio
 
     @property
     def settings(self) -> list[Any]:
         return [
             self.beams, self.length_penalty, self.temperature, self.top_p, self.top_k, self.max_new_tokens,
-            self.repetition_penalty, self.seed, self.third, *self.of_the_third,
+            self.repetition_penalty, self.seed, self.third, *self.of_the_third, self.where,
         ]  # fmt: skip
 
     @property
@@ -81,10 +86,16 @@ class DecodingTab:
         )  # fmt: skip
 
 
-def build(model: str | None = None, text: str = "") -> DecodingTab:
-    """The components, columns still empty: `on_load` fills them."""
+def build(model: str | None = None, text: str = "", modal: bool = True) -> DecodingTab:
+    """The components, columns still empty: `on_load` fills them. modal: whether Modal is offered as a place; where it
+    is not, it is refused too."""
+    places = [(title, place) for place, title in PLACES.items() if modal or place != MODAL]
     with gr.Row(elem_classes="decoding-top"):
         gr.HTML(INTRO, padding=False, js_on_load=None)
+        where = gr.Radio(
+            places, value=LOCAL, label="Where", show_label=False, container=False, min_width=210, scale=0,
+            elem_id="decoding-where", visible=modal,
+        )  # fmt: skip
         third = gr.Dropdown(
             [(title, strategy) for strategy, title in THIRD.items()], value="sample", elem_id="decoding-third",
             label="Third strategy", show_label=False, container=False, min_width=190, scale=0,
@@ -131,14 +142,14 @@ def build(model: str | None = None, text: str = "") -> DecodingTab:
         )  # fmt: skip
     return DecodingTab(
         columns, run, stop, beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed,
-        third, diversity_penalty, penalty_alpha, assistant, drafts, samples, metric,
+        third, diversity_penalty, penalty_alpha, assistant, drafts, samples, metric, where,
     )  # fmt: skip
 
 
 def wire(tab: DecodingTab, header: Any) -> None:
     inputs = [*header.inputs, *tab.settings]
     gr.on(
-        [*header.changes, tab.run.click, tab.third.input],
+        [*header.changes, tab.run.click, tab.third.input, tab.where.input],
         decode_columns, inputs, tab.columns,
         show_progress="hidden", trigger_mode="multiple", concurrency_limit=None, api_visibility="private",
     )  # fmt: skip
@@ -219,6 +230,7 @@ def decode_columns(
     drafts: int,
     samples: int,
     metric: str,
+    where: str,
     request: gr.Request,  # gradio hands it over by its place, so the settings are named one by one
 ) -> Iterator[list[str]]:
     """Write the three columns; yields their HTML as they grow. What goes wrong is said in the columns."""
@@ -239,8 +251,13 @@ def decode_columns(
         own = {name: getattr(run.config.decode, name) for name in ("bad_words_ids", "stop_ids", "forced_prefix_ids")}
         columns = [replace(column, config=replace(column.config, **own)) for column in columns]
         helper = chosen_assistant(model, assistant) if third == "assisted" else model
-        streams = [_stream(run, text or "", column.config, helper) for column in columns]
-        for picture in _write(streams, columns, lambda: _requests.state(page, number)):
+        if where == MODAL:
+            steps = _steps_there(model, text or "", [column.config for column in columns], helper)
+            pictures = _write_there(steps, columns, lambda: _requests.state(page, number))
+        else:
+            streams = [_stream(run, text or "", column.config, helper) for column in columns]
+            pictures = _write(streams, columns, lambda: _requests.state(page, number))
+        for picture in pictures:
             columns = picture
             yield [column_html(column, run.tokenizer) for column in columns]
     except UserError as error:
@@ -285,8 +302,10 @@ def _advance(column: Column, events: Iterator[Any]) -> Column:
     except UserError as error:  # of this column's settings; the others go on
         return replace(column, state="failed", message=str(error))
     column = replace(column, seconds=column.seconds + time.perf_counter() - began)
-    if event is None:
-        return replace(column, state="done")
+    return _with_event(column, event) if event is not None else replace(column, state="done")
+
+
+def _with_event(column: Column, event: Any) -> Column:
     if event.generation is None:
         if event.sample:  # of several samples the first is shown until one is chosen
             return column
@@ -296,6 +315,51 @@ def _advance(column: Column, events: Iterator[Any]) -> Column:
         column, state="done", hypothesis=generation.best, work=generation.work, truncated=generation.truncated,
         beams=generation.hypotheses if config.searches_beams or config.reranks else [],
     )  # fmt: skip
+
+
+def _steps_there(model: str, text: str, configs: list[GenerationConfig], assistant: str) -> Generator[Any, None, None]:
+    """Steps of all columns from Modal (remote.asking.Step); None now and then, where there is nothing new."""
+    from remote.client import columns
+
+    yield from columns(model, text, configs, assistant=assistant, tick=REFRESH)
+
+
+def _write_there(steps: Generator[Any, None, None], columns: list[Column], ask: Any) -> Iterator[list[Column]]:
+    """`_write`, where the steps come by themselves. While none has come, a container starts."""
+    from remote.client import WAITING
+
+    columns = [replace(column, state="writing", note=f"{WAITING[0].upper()}{WAITING[1:]}.") for column in columns]
+    yield columns
+    shown, changed = time.monotonic(), False
+    try:
+        for step in steps:
+            said = ask()
+            if said != "going":
+                if said == "stopped":
+                    yield [_stopped(c) if c.state == "writing" else c for c in columns]
+                return
+            if step is not None:
+                column = replace(columns[step.column], seconds=step.seconds)
+                if isinstance(step.event, str):
+                    column = replace(column, state="failed", message=step.event)
+                else:
+                    column = _with_event(column, step.event)
+                columns = [replace(c, note="") for c in columns]
+                columns[step.column] = column
+                changed = True
+            if changed and time.monotonic() - shown >= REFRESH:
+                shown, changed = time.monotonic(), False
+                yield columns
+        yield [replace(c, state="done", note="") if c.state == "writing" else c for c in columns]
+    except UserError as error:  # of all columns: what is written stands
+        yield [replace(c, state="failed", note="", message=str(error)) if c.state == "writing" else c for c in columns]
+    finally:
+        steps.close()
+
+
+def _stopped(column: Column) -> Column:
+    note = "" if column.hypothesis is not None else "Stopped by you before anything was written."
+    return replace(column, state="stopped", note=note)
 
 
 def _page(request: gr.Request | None) -> str:

@@ -35,6 +35,7 @@ class Column:
     work: "Work | None" = None  # when it is done
     truncated: bool = False
     message: str = ""  # why it failed
+    note: str = ""  # what is waited for
 
 
 def column_html(column: Column, tokenizer: "Tokenizer | None" = None) -> str:
@@ -46,6 +47,8 @@ def column_html(column: Column, tokenizer: "Tokenizer | None" = None) -> str:
     ]
     if column.message:
         parts.append(f'<p class="decoding-problem" role="alert">{escape(column.message)}</p>')
+    if column.note:
+        parts.append(f'<p class="decoding-how" role="status">{escape(column.note)}</p>')
     if hypothesis is not None and tokenizer is not None:
         if hypothesis.ids:
             body = tokens_html(hypothesis, tokenizer, explain=column.state != "writing")

@@ -18,8 +18,8 @@ from playground.views.decoding import number
 PAGE = SimpleNamespace(session_hash="page")
 # beams, length penalty, temperature, top-p, top-k, longest, repetition penalty, seed
 COMMON = (4, 1.0, 0.8, 0.9, 0, 8, 1.0, 3)
-# strategy, diversity penalty, degeneration penalty, assistant, drafts, samples, likeness
-THIRD = ("sample", 0.5, 0.6, None, 5, 6, "chrf")
+# strategy, diversity penalty, degeneration penalty, assistant, drafts, samples, likeness, where
+THIRD = ("sample", 0.5, 0.6, None, 5, 6, "chrf", "local")
 SETTINGS = (*COMMON, *THIRD)
 
 
