@@ -31,6 +31,7 @@ import socket
 import threading
 import time
 import traceback
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import modal._object
 import modal.client
 import modal.config
 from google.protobuf.empty_pb2 import Empty
@@ -152,15 +154,23 @@ class ModalStandIn:
 
     @contextmanager
     def in_this_process(self) -> Iterator[None]:
-        """Let this process's modal speak to this server, with a new client, and close that afterwards.
+        """Let this process's modal speak to this server with a new client, and forget both afterwards.
 
-        modal keeps one client and one environment per process, and has read ~/.modal.toml when it was imported.
+        modal keeps one client and one environment per process, has read ~/.modal.toml when it was imported, and its
+        objects (a Volume in a module, say) keep the ids and the client that they were first used with.
         """
         config = mock.patch.multiple(modal.config, _user_config={}, _profile="default")
+        hydrate = modal._object._Object._hydrate
+
+        def remember(obj: Any, *rest: Any) -> None:
+            _used.add(obj)
+            hydrate(obj, *rest)
+
         with mock.patch.dict(os.environ, self.environment()), config:
             forget_client()
             try:
-                yield
+                with mock.patch.object(modal._object._Object, "_hydrate", remember):
+                    yield
             finally:
                 forget_client()
 
@@ -223,6 +233,12 @@ class ModalStandIn:
         """A function call: its definition with the options of `with_options`, its inputs."""
         return self.calls.calls[call_id]
 
+    def wait_until(self, ready: Callable[[], Any], timeout: float = 30) -> Any:
+        """Wait until `ready` is true, which is asked whenever the server is spoken to. TimeoutError, with the logs."""
+        if value := self.run(self.wait_for(ready, timeout), timeout + 5):
+            return value
+        raise TimeoutError(f"in vain; containers wrote: {self.logs[-2000:]}")
+
     def wait_running(self, call_id: str, timeout: float = 30) -> Container:
         """Wait until a container has taken the call's first input."""
         return self.run(self.containers.wait_running(self.call(call_id), timeout), timeout + 5)
@@ -267,6 +283,7 @@ class ModalStandIn:
             request = await stream.recv_message()
             self.asked[name] += 1
             self.last[name] = request
+            self.notify()
             try:
                 await self._answer(name, request, stream)
             except GRPCError:
@@ -321,8 +338,11 @@ def token_of(payload: dict[str, Any]) -> str:
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in [*parts, b"none"])
 
 
+_used: weakref.WeakSet[Any] = weakref.WeakSet()  # objects of modal that have an id of a server and a client
+
+
 def forget_client() -> None:
-    """Close this process's Modal client, and forget what it has learnt of its server."""
+    """Close this process's Modal client, and forget what it and all objects have learnt of their server."""
     from modal._environments import ENVIRONMENT_CACHE
     from modal._utils.async_utils import synchronizer
 
@@ -331,3 +351,6 @@ def forget_client() -> None:
         synchronizer._translate_out(client).close()
     modal.client._Client._set_env_client(None)
     ENVIRONMENT_CACHE.clear()
+    for obj in list(_used):
+        obj._unhydrate()
+    _used.clear()

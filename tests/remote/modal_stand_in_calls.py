@@ -118,6 +118,8 @@ class Calls:
             metadata.method_handle_metadata[name].CopyFrom(
                 api_pb2.FunctionHandleMetadata(
                     function_name=method.function_name,
+                    is_method=True,
+                    use_method_name=name,
                     function_type=method.function_type,
                     web_url=method.web_url,
                     function_schema=method.function_schema,

@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +57,9 @@ class Container:
     def kill(self, signal_number: int) -> None:
         """Send a signal to it; SIGKILL also to its children."""
         try:
-            if signal_number == signal.SIGKILL:
+            if self.pid and signal_number == signal.SIGKILL:
                 os.killpg(self.pid, signal_number)
-            elif self.alive and self.pid:
+            elif self.pid and self.alive:
                 os.kill(self.pid, signal_number)
         except ProcessLookupError:
             pass
@@ -71,6 +72,7 @@ class Containers:
         self.default_limit = 2  # containers of one function, if it sets no limit itself
         self.environment: dict[str, str] = {}  # more variables for those that start from now on
         self._background: set[asyncio.Task] = set()
+        self._closed = False
 
     @property
     def all(self) -> list[Container]:
@@ -87,6 +89,8 @@ class Containers:
 
     def ensure(self, definition: Definition) -> None:
         """Start as many containers as the waiting inputs of a function need."""
+        if self._closed:
+            return
         live = self._of(definition)
         waiting = len(self._server.calls.queues.get(definition.function_id, []))
         work = waiting + sum(len(container.running) for container in live)
@@ -94,14 +98,25 @@ class Containers:
         for _ in range(wanted - len(live)):
             container = Container(self._server.new_id("ta"), definition)
             self.tasks[container.task_id] = container
-            self._in_background(self._run(container))
+            self._in_background(self._live(container))
 
     def _in_background(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _run(self, container: Container) -> None:
+    async def _live(self, container: Container) -> None:
+        """A container from its beginning to its end."""
+        try:
+            code = await self._run(container)
+        except Exception:
+            self._server.errors.append(traceback.format_exc())
+            container.result, code = failed("The stand-in could not start a container."), 1
+        container.alive = False
+        self._ended(container, code)
+        self._server.notify()
+
+    async def _run(self, container: Container) -> int:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "modal._container_entrypoint"),
             env=self._environment(container),
@@ -120,9 +135,7 @@ class Containers:
             self._server.objects.log(definition.app_id, text, container.task_id, definition.function_id)
         code = await process.wait()
         container.kill(signal.SIGKILL)  # children that it has left behind
-        container.alive = False
-        self._ended(container, code)
-        self._server.notify()
+        return code
 
     def _ended(self, container: Container, code: int) -> None:
         calls, definition = self._server.calls, container.definition
@@ -182,13 +195,13 @@ class Containers:
             raise TimeoutError("a container did not end")
 
     async def stop(self) -> None:
-        for container in self.all:
-            container.stopping = True
-            if container.alive and container.pid:
+        """Kill all containers."""
+        self._closed = True
+        while live := [container for container in self.all if container.alive]:
+            for container in live:
+                container.stopping = True
                 container.kill(signal.SIGKILL)
-        for task in list(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+            await asyncio.sleep(0.01)
 
     async def wait_running(self, call: Call, timeout: float) -> Container:
         def taken() -> Container | None:
@@ -196,7 +209,9 @@ class Containers:
 
         if container := await self._server.wait_for(taken, timeout):
             return container
-        raise TimeoutError(f"no container has taken {call.call_id}: {self._server.logs[-2000:]}")
+        done = all(entry.done for entry in call.inputs.values())
+        state = "it has ended" if done else f"it waits; containers wrote: {self._server.logs[-2000:]}"
+        raise TimeoutError(f"{call.call_id} does not run: {state}")
 
     # What a container is given
 

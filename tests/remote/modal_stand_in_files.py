@@ -68,9 +68,9 @@ class Files:
         app.router.add_put("/{kind}/{name}", self._put)
         app.router.add_get("/blobs/{name}", self._get_blob)
         app.router.add_get("/reads/{name}/{start}/{length}", self._get_block)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self._url = "http://127.0.0.1:{}".format(self._runner.addresses[0][1])
 
