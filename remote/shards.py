@@ -27,6 +27,7 @@ LINES = 256  # of a shard
 LONGEST_LINE = 400_016  # bytes of a line that are looked at; more are no text that anybody decodes
 TRIES = 4  # of a line whose error is another each time
 GIVE_UP = 10  # shards that fail twice, one after the other: it is not the lines
+OPEN = 64  # parts of shards that wait for the rest of the file to be done
 
 Answer = dict[str, Any]  # {"text", ...} or {"error": a sentence}
 Task = tuple[int, list[str]]
@@ -191,10 +192,12 @@ class _Job:
         self, source: Path, folder: Path, size: int, lines: int, progress: Callable[[Progress], Any] | None
     ) -> None:
         self.folder, self.lines, self.tell = folder, lines, progress
-        self.done = self.failed = self.fresh_lines = 0
+        self.fresh_lines = self.fresh_failed = 0  # of this attempt
+        self.kept_lines = self.kept_failed = 0  # of an earlier one; counted where tasks are read, maybe in a thread
         self.began = time.monotonic()
         self._fresh = self._fresh_shards(source, size)
-        self._again: deque[_Ask] = deque()
+        self._again: deque[_Ask] = deque()  # asked for next
+        self._halves: deque[_Ask] = deque()  # asked for at last: whether it is the lines is known by then
         self._flying: dict[int, _Ask] = {}
         self._count = 0
         self._in_a_row = 0  # that failed when they were asked for once more, since something last worked
@@ -206,7 +209,7 @@ class _Job:
                 self._take(number, result)
             for number in list(self._flying):  # a mapper that has forgotten one
                 self._take(number, RuntimeError("no answer came"))
-            if not self._again:
+            if not self._again and not self._halves:
                 return
 
     def _tasks(self) -> Iterator[Task]:
@@ -215,19 +218,26 @@ class _Job:
         A mapper may read this in another thread than the one that takes the results.
         """
         while True:
-            ask = self._again.popleft() if self._again else next(self._fresh, None)
+            ask = self._next()
             if ask is None:
                 return
             self._count += 1
             self._flying[self._count] = ask
             yield self._count, ask.texts
 
+    def _next(self) -> _Ask | None:
+        if self._again:
+            return self._again.popleft()
+        if len(self._halves) < OPEN and (fresh := next(self._fresh, None)) is not None:
+            return fresh
+        return self._halves.popleft() if self._halves else None
+
     def _fresh_shards(self, source: Path, size: int) -> Iterator[_Ask]:
         for number, texts in enumerate(_in_shards(source, size)):
             kept = _read_part(self.folder, number, len(texts))
             if kept is not None:
-                self.done += len(kept)
-                self.failed += sum("error" in answer for answer in kept)
+                self.kept_lines += len(kept)
+                self.kept_failed += sum("error" in answer for answer in kept)
                 continue
             shard = _Shard(number, [None] * len(texts))
             yield _Ask(shard, list(range(len(texts))), texts)
@@ -261,7 +271,7 @@ class _Job:
         else:
             middle = len(ask.places) // 2
             for part in (slice(None, middle), slice(middle, None)):
-                self._again.append(replace(ask, places=ask.places[part], texts=ask.texts[part]))
+                self._halves.append(replace(ask, places=ask.places[part], texts=ask.texts[part]))
 
     def _lines_failed(self, ask: _Ask, errors: dict[int, str]) -> None:
         """Those lines once more, without the others; one that says the same twice has failed."""
@@ -281,12 +291,11 @@ class _Job:
         lines = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in shard.answers)
         write_atomic(_part(self.folder, shard.number), lambda file: file.write(lines.encode("utf-8")))
         self.fresh_lines += len(shard.answers)
-        self.done += len(shard.answers)
-        self.failed += sum("error" in answer for answer in shard.answers if answer)
+        self.fresh_failed += sum("error" in answer for answer in shard.answers if answer)
         if self.tell is not None:
+            done, failed = self.kept_lines + self.fresh_lines, self.kept_failed + self.fresh_failed
             speed = self.fresh_lines / max(time.monotonic() - self.began, 1e-9)
-            eta = (self.lines - self.done) / speed if speed else None
-            self.tell(Progress(self.lines, self.done, self.failed, speed, eta))
+            self.tell(Progress(self.lines, done, failed, speed, (self.lines - done) / speed if speed else None))
 
 
 def _in_shards(source: Path, size: int) -> Iterator[list[str]]:
