@@ -91,7 +91,7 @@ def run_files(directory: Path) -> list[str]:
 
 def travels(path: str) -> bool:
     """Whether a file of a run is one for other machines too: no wish, no lock, nothing hidden or half written."""
-    hidden = any(part.startswith(".") for part in path.split("/"))
+    hidden = any(re.match(r"\.[^./]", part) for part in path.split("/"))
     return path not in STAYS and not hidden and not path.endswith((".tmp", ".part")) and path != "checkpoints/new.ckpt"
 
 

@@ -71,8 +71,8 @@ def pull(
         free = shutil.disk_usage(folder).free
         if needed > free - RESERVE:
             raise RunError(
-                f"{run.name} needs {needed / 1e6:,.0f} MB, but {parent} has only {free / 1e6:,.0f} MB of disk left: free "
-                + ("some, or pull less (--what best)." if what == "all" else "some, then pull again.")
+                f"{run.name} needs {needed / 1e6:,.0f} MB, but the disk of {parent} has {free / 1e6:,.0f} MB left: "
+                + ("free some, or pull less (--what best)." if what == "all" else "free some, then pull again.")
             )
         come = _receive(inbox, store, run, missing)
         _settle(target, folder, come, run, store)

@@ -140,7 +140,7 @@ class Inbox:
         self._note(path, {"of": wanted.identity, "kept": start})
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            opened = open(part, "r+b" if start else "wb", buffering=0)
+            opened = open(part, "r+b" if start else "w+b", buffering=0)
         except OSError as error:
             raise RunError(f"{path} cannot be written to {self.folder}: {error.strerror}.") from None
         with opened as file:

@@ -41,13 +41,13 @@ def _progress(args: Namespace, word: str) -> Callable[[int, int, str], None] | N
     if args.json:
         return None
     live = sys.stderr.isatty()
-    last, width = 0.0, 0
+    last, width, shown = 0.0, 0, (-1, -1)
 
     def tell(done: int, total: int, file: str) -> None:
-        nonlocal last, width
-        if time.monotonic() - last < (0.2 if live else 5) and done < total:
+        nonlocal last, width, shown
+        if (time.monotonic() - last < (0.2 if live else 5) and done < total) or (done, total) == shown:
             return
-        last = time.monotonic()
+        last, shown = time.monotonic(), (done, total)
         text = f"{word}: {megabytes(done, total)}  {file}"
         begin, end = ("\r", "" if done < total else "\n") if live else ("", "\n")
         print(begin + text.ljust(width), end=end, file=sys.stderr, flush=True)
