@@ -123,8 +123,9 @@ class Follower:
             try:
                 if self.fetch is not None:
                     self.fetch(directory)
-            except UserError as error:
-                final = replace(final, message=f"{final.message}; not fetched: {error}")
+            except Exception as error:  # the run has ended well; `pull` can be tried again
+                told = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                final = replace(final, message=f"{final.message}; not fetched: {told}")
         (directory / "pause").unlink(missing_ok=True)
         final.write(directory)
         self.say(f"{directory.name}: {final.state} at step {final.step:,}")
