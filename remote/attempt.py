@@ -8,6 +8,7 @@ taken away (on a GPU: as far as its arithmetic repeats itself).
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -114,6 +115,7 @@ class Attempt:
     def _prepare(self, note: dict[str, Any], saver: Saver) -> None:
         order = self.order
         self.scratch.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.run, ignore_errors=True)  # of an earlier attempt in this container
         copy_new(self.kept / ".cache" / "tokens", self.scratch / ".cache" / "tokens")
         if not saver.restore():
             create_run(RunConfig.from_dict(order.config), order.name, self.scratch)

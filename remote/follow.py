@@ -118,7 +118,7 @@ class Follower:
         if answer.state != "done" or final.is_active:
             final = self._truth(link, answer, status)
         final = replace(final, backend="modal", pid=None, call_id=link["call_id"])
-        if final.step or answer.state == "done":
+        if final.step or final.state == "done":
             replace(final, state="running", error="", message="fetching the results").write(directory)
             try:
                 if self.fetch is not None:
