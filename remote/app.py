@@ -13,7 +13,6 @@ import secrets
 import remote.infer
 import remote.prepare
 import remote.train
-import remote.web
 from remote import names
 from remote.image import app
 
