@@ -9,8 +9,9 @@ no memory limit and no isolation from this machine; nothing is mounted. A Volume
 the variable LLM_SCRATCH_STORE, and variables of the image that point below the mount path point there. Readers see
 what was written at once, commits are only recorded. There is one environment, "main".
 
-What Modal does not document is a guess: the words of its errors, when a cancelled call ends (here: when its container
-has stopped), what becomes of an interrupted call that returns all the same (here: its result counts).
+What Modal does not document is a guess: the words of its errors; when a cancelled call ends (here: when its container
+says so, which is ended itself after 10 seconds); what becomes of an interrupted call that returns all the same (here:
+its result counts); that an input fails with its container (Modal may try again).
 
     with ModalStandIn(directory) as server, server.in_this_process():
         app.deploy()
@@ -118,7 +119,9 @@ class ModalStandIn:
         self._changed = asyncio.Event()
         bridge = type("Bridge", (ModalClientBase,), {name: self._method(name) for name in RPCS})
         self._server = Server([bridge()])
-        listening = socket.create_server(("127.0.0.1", 0))
+        # With the protocol said, asyncio sends small messages at once; else each answer takes 40 ms.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.bind(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
         await self._server.start(sock=listening)
         await self.files.start()

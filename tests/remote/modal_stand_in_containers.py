@@ -30,6 +30,7 @@ TASK_HEADER = "x-stand-in-task"  # says which container calls; all use one addre
 STORE_VARIABLE = "LLM_SCRATCH_STORE"
 KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "TMPDIR", "VIRTUAL_ENV")
 IDLE = 60.0  # seconds until a container ends that has nothing to do, unless its function says how long
+CANCEL_GRACE = 10.0  # seconds in which a cancelled input must have ended, or its container is ended
 HEARTBEAT = 10.0  # seconds that a container's heartbeat is held, if there is no news
 
 # A container has our code only as far as it was mounted: not what is installed here in editable form.
@@ -51,8 +52,12 @@ class Container:
     stopping: bool = False  # takes no more inputs
     interrupted: bool = False  # what runs in it begins again elsewhere
     served: int = 0  # inputs it was given
-    to_cancel: list[str] = field(default_factory=list)  # input ids
     result: api_pb2.GenericResult | None = None  # why it could not begin
+
+    @property
+    def to_cancel(self) -> list[str]:
+        """Ids of its inputs that it is to be told to cancel; again and again, as it may not know of them yet."""
+        return [entry.input_id for entry in self.running.values() if entry.call.cancelled]
 
     def kill(self, signal_number: int) -> None:
         """Send a signal to it; SIGKILL also to its children."""
@@ -167,6 +172,15 @@ class Containers:
         if not await self._server.wait_for(lambda: not container.alive, grace):
             container.kill(signal.SIGKILL)
             await self._server.wait_for(lambda: not container.alive, 5)
+
+    def cancel(self, entry: Input, kill: bool) -> None:
+        """Have a cancelled input's container stop it: by its next heartbeat, or else by its end."""
+        assert entry.container
+        self._in_background(self._cancel(entry, entry.container, 0 if kill else CANCEL_GRACE))
+
+    async def _cancel(self, entry: Input, container: Container, grace: float) -> None:
+        if not await self._server.wait_for(lambda: entry.done, grace):
+            await self.interrupt(container, 2)
 
     def retire(self, app_id: str) -> None:
         """Containers of an app take no more inputs, and end when they are done."""
@@ -307,15 +321,7 @@ class Containers:
         if not container.to_cancel:
             return api_pb2.ContainerHeartbeatResponse()
         event = api_pb2.CancelInputEvent(input_ids=container.to_cancel)
-        container.to_cancel = []
         return api_pb2.ContainerHeartbeatResponse(cancel_input_event=event)
-
-    def cancel(self, entry: Input, kill: bool) -> None:
-        assert entry.container
-        if kill:
-            self._in_background(self.interrupt(entry.container, 2))
-        else:
-            entry.container.to_cancel.append(entry.input_id)
 
     async def ContainerStop(self, request: api_pb2.ContainerStopRequest, container: Container | None) -> None:
         target = self.tasks[request.task_id]
