@@ -47,8 +47,9 @@ import modal.client
 import modal.config
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Server, Stream
+from h2.exceptions import StreamClosedError
 from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 
@@ -291,6 +292,8 @@ class ModalStandIn:
                 await self._answer(name, request, stream)
             except GRPCError:
                 raise
+            except (StreamTerminatedError, StreamClosedError):
+                pass  # who asked has not waited for the answer
             except Exception:
                 self.errors.append(traceback.format_exc())
                 raise GRPCError(Status.DATA_LOSS, f"a fault of the stand-in: {self.errors[-1]}") from None
