@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core.config import RunConfig
 from core.decode.config import GenerationConfig
 from core.errors import ConfigError, RunError, UserError
+from core.files import check_name
 from core.hub import is_checkpoint_config, is_hub_name
 from core.run import BUNDLED, find_run, load, read_config
 from remote import names
@@ -64,7 +65,7 @@ def there(run: str, runs_dir: Path | None = None) -> There:
             "(`llm-scratch push NAME`), and use its name."
         )
     directory = _here(run, runs_dir)
-    name = str(link_of(directory).get("name") or directory.name) if directory is not None else run
+    name = check_name(str(link_of(directory).get("name") or directory.name) if directory is not None else run)
     ask(lambda: _class(names.WRITER).hydrate())
     store = default_store()
     found = {entry.path.rpartition("/")[2]: entry for entry in store.list(f"runs/{name}") if entry.path.count("/") == 2}
@@ -365,10 +366,10 @@ def evaluate(
     results = pumped(act, _alive, f"The run {run.name}", tick=1.0, patience=PATIENCE)
     try:
         for result in _told(results, say):
-            calls.clear()
             return dict(result)
-    finally:
+    except KeyboardInterrupt:
         ending = threading.Thread(target=_cancel, args=(calls,), daemon=True)
         ending.start()
-        ending.join(5)  # of a program that ends now
+        ending.join(5)  # else the program ends before it is told
+        raise
     raise CloudError("Modal gave no result: try again.")
