@@ -19,8 +19,8 @@ its result counts); that an input fails with its container (Modal may try again)
         assert call.get(timeout=30) == 4
         subprocess.run(["modal", "deploy", "app.py"], env=os.environ | server.environment())
 
-See also modal_stand_in_objects.py (apps, images, secrets, dicts, queues), modal_stand_in_files.py (blobs, Volumes),
-modal_stand_in_calls.py (functions and their calls) and modal_stand_in_containers.py.
+See also modal_stand_in_objects.py (apps, images, secrets), modal_stand_in_files.py (blobs, Volumes),
+modal_stand_in_dicts.py, modal_stand_in_calls.py (functions and their calls) and modal_stand_in_containers.py.
 """
 
 import asyncio
@@ -47,15 +47,16 @@ import modal.client
 import modal.config
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
+from grpclib import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Server, Stream
 from h2.exceptions import StreamClosedError
 from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 
-from grpclib import Status
 from tests.remote.modal_stand_in_calls import Call, Calls
 from tests.remote.modal_stand_in_containers import TASK_HEADER, Container, Containers
+from tests.remote.modal_stand_in_dicts import Dicts
 from tests.remote.modal_stand_in_files import Files
 from tests.remote.modal_stand_in_objects import Objects
 
@@ -75,11 +76,14 @@ class ModalStandIn:
 
     directory: where it keeps its files (volumes/NAME is a Volume); made if missing.
     secrets: named secrets that exist, name -> variables. Change it at any time.
+    retry_delay: seconds until a failed input is tried again, instead of what its function says. (Calls that are waited
+    for are tried again by Modal's library, which keeps to what the function says.)
     """
 
     def __init__(self, directory: Path | str, secrets: dict[str, dict[str, str]] | None = None):
         self.directory = Path(directory)
         self.secrets = dict(secrets or {})
+        self.retry_delay: float | None = None
         self.token = TOKEN
         self.asked: Counter[str] = Counter()  # how often each method was called
         self.last: dict[str, Message] = {}  # the last request of each method
@@ -91,10 +95,11 @@ class ModalStandIn:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="modal-stand-in")
         self.files = Files(self)
+        self.dicts = Dicts(self)
         self.objects = Objects(self)
         self.calls = Calls(self)
         self.containers = Containers(self)
-        services = (self, self.files, self.objects, self.calls, self.containers)
+        services = (self, self.files, self.dicts, self.objects, self.calls, self.containers)
         self._handlers = {n: getattr(s, n) for n in RPCS for s in services if hasattr(s, n)}
 
     # Start and end
@@ -271,11 +276,11 @@ class ModalStandIn:
         """What `ready` returns, as soon as it is true or after `timeout` seconds."""
         end = self._loop.time() + timeout
         while not (value := ready()):
-            left = end - self._loop.time()
-            if left <= 0:
+            if self._loop.time() >= end:
                 break
             try:
-                await asyncio.wait_for(self._changed.wait(), left)
+                async with asyncio.timeout_at(end):
+                    await self._changed.wait()
             except TimeoutError:
                 pass
         return value

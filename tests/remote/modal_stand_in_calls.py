@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
+from grpclib import Status
 from grpclib.exceptions import GRPCError
 from modal._utils.jwt_utils import DecodedJwt
 from modal_proto import api_pb2
-
-from grpclib import Status
 
 if TYPE_CHECKING:
     from tests.remote.modal_stand_in import ModalStandIn
@@ -205,9 +204,7 @@ class Calls:
 
     async def FunctionGetById(self, request: api_pb2.FunctionGetByIdRequest, container: Any) -> Message:
         definition = self.definition(request.function_id)
-        return api_pb2.FunctionGetByIdResponse(
-            function=self._data(definition), handle_metadata=self.handle(definition)
-        )
+        return api_pb2.FunctionGetByIdResponse(function=self._data(definition), handle_metadata=self.handle(definition))
 
     async def ClassCreate(self, request: api_pb2.ClassCreateRequest, container: Any) -> Message:
         class_id = request.existing_class_id or self._server.new_id("cs")
@@ -390,7 +387,9 @@ class Calls:
             delay = policy.initial_delay_ms / 1000 * (policy.backoff_coefficient or 1) ** entry.attempt
             entry.attempt += 1
             entry.container = None
-            asyncio.get_running_loop().call_later(min(delay, policy.max_delay_ms / 1000 or delay), self._again, entry)
+            delay = min(delay, policy.max_delay_ms / 1000 or delay)
+            delay = delay if self._server.retry_delay is None else self._server.retry_delay
+            asyncio.get_running_loop().call_later(delay, self._again, entry)
             return
         self._numbers += 1
         item = api_pb2.FunctionGetOutputsItem(

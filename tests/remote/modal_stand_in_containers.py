@@ -31,7 +31,7 @@ STORE_VARIABLE = "LLM_SCRATCH_STORE"
 KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "TMPDIR", "VIRTUAL_ENV")
 IDLE = 60.0  # seconds until a container ends that has nothing to do, unless its function says how long
 CANCEL_GRACE = 10.0  # seconds in which a cancelled input must have ended, or its container is ended
-HEARTBEAT = 10.0  # seconds that a container's heartbeat is held, if there is no news
+HEARTBEAT = 14.0  # seconds that a container's heartbeat is held, if there is no news
 
 # A container has our code only as far as it was mounted: not what is installed here in editable form.
 SITE = """\
@@ -346,9 +346,8 @@ class Containers:
         definition = container.definition
         queue = self._server.calls.queues.setdefault(definition.function_id, [])
         idle = definition.function.task_idle_timeout_secs or IDLE
-        await self._server.wait_for(lambda: queue or container.stopping, min(idle, 30))
-        if not queue and not container.running and not container.stopping and idle <= 30:
-            container.stopping = True
+        if not await self._server.wait_for(lambda: queue or container.stopping, idle):
+            container.stopping = not container.running
         if container.stopping:
             return api_pb2.FunctionGetInputsResponse(inputs=[api_pb2.FunctionGetInputsItem(kill_switch=True)])
         if request.batch_max_size:

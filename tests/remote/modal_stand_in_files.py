@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpclib import Status
 from grpclib.exceptions import GRPCError
 from modal_proto import api_pb2
-
-from grpclib import Status
 
 if TYPE_CHECKING:
     from tests.remote.modal_stand_in import ModalStandIn
@@ -72,7 +71,7 @@ class Files:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
-        self._url = "http://127.0.0.1:{}".format(self._runner.addresses[0][1])
+        self._url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         await self._runner.cleanup()

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import modal
 import pytest
+from grpclib import Status
 from modal.exception import AuthError, FunctionTimeoutError, NotFoundError, RemoteError, ResourceExhaustedError
 
-from grpclib import Status
 from tests.remote.modal_stand_in import ModalStandIn
 
 SAMPLE = Path(__file__).parent / "sample_app" / "sample.py"
@@ -190,6 +190,11 @@ def test_deployed_from_the_command_line_and_run(modal_server):
     deployed = modal_command(modal_server, "deploy", str(SAMPLE))
     assert deployed.returncode == 0 and "App deployed" in deployed.stdout, deployed.stdout + deployed.stderr
     assert function("double").remote(5) == 10
+    (before,) = modal_server.containers.all
+    assert modal_command(modal_server, "deploy", str(SAMPLE)).returncode == 0
+    modal_server.wait_until(lambda: not before.alive)  # it ran what was deployed before
+    logs = modal_command(modal_server, "app", "logs", "sample").stdout
+    assert "double 5" in logs
     definition = modal_server.function("sample", "Writer.*")
     assert (definition.resources.gpu_config.gpu_type, definition.concurrency_limit) == ("T4", 1)
     commands = modal_server.objects.image_commands(definition.image_id)
