@@ -10,29 +10,39 @@ import gradio as gr
 # isort: on
 
 from core.errors import UserError
+from playground.guard import guard
 from playground.header import build_header, wire_header
+from playground.site import OWN, Site
 from playground.tabs import attention, decoding, tokenizer, training
 from playground.theme import script, stylesheet, theme
 
 TABS = [("Tokenizer", tokenizer), ("Attention", attention), ("Decoding", decoding), ("Training", training)]
 WAITING = 64  # requests that may wait; one more is told to come back
+SESSIONS = 200  # pages that are remembered where they come from everywhere; the oldest are forgotten
 
 
-def build_app() -> gr.Blocks:
-    """The whole page, with the default model's work in it. Themes and scripts are given when it is launched."""
+def build_app(site: Site = OWN) -> gr.Blocks:
+    """The whole page, with the default model's work in it. Themes and scripts are given when it is launched.
+
+    site: what its visitors may do; where they are strangers, every event is guarded.
+    """
     with gr.Blocks(title="LLM from scratch", analytics_enabled=False, fill_width=True) as demo:
-        header = build_header()
+        header = build_header(site)
         built = []
         with gr.Tabs(elem_id="tabs"):
             for name, module in TABS:
                 with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}"):
-                    built.append(module.build())
+                    built.append(module.build(site=site))
         wire_header(header, demo)
         for (_, module), tab in zip(TABS, built, strict=True):
             module.wire(tab, header)
             if hasattr(tab, "on_load"):
                 tab.on_load(demo, header)
-    return demo.queue(max_size=WAITING, default_concurrency_limit=2)
+    if not site.is_hosted:
+        return demo.queue(max_size=WAITING, default_concurrency_limit=2)
+    guard(demo, site)
+    demo.state_session_capacity = SESSIONS
+    return demo.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False)
 
 
 def launch(

@@ -7,6 +7,7 @@ from core.decode.config import GenerationConfig
 from core.errors import ConfigError, UserError
 from core.run import find_run, list_runs
 from playground.models import get_run, model_choices
+from playground.site import here
 
 THIRD = {
     "sample": "Top-p", "diverse_beam": "Diverse beams", "contrastive": "Contrastive search", "assisted": "Assisted",
@@ -87,7 +88,8 @@ def chosen_assistant(model: str, assistant: str | None) -> str:
     was typed (a directory, hf:org/name) stands, and is checked when it is opened."""
     listed = [name for _, name in model_choices()]
     suits = assistant in [name for _, name in assistants(model)]
-    return assistant if assistant and (suits or assistant not in listed) else model
+    typed = assistant not in listed and here().hub
+    return assistant if assistant and (suits or typed) else model
 
 
 def _tokenizer_file(name: str) -> bytes | None:

@@ -8,6 +8,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from threading import Lock, Thread
 from typing import Any
 
@@ -17,10 +18,10 @@ from core.errors import UserError
 from core.hub import Progress, is_hub_name
 from core.run import Run
 from playground import models
+from playground.site import OWN, Site, here
 from playground.views.facts import facts, megabytes
 from playground.views.notice import notice
 
-MAX_CHARACTERS = 1_000_000
 TICK = 0.3  # seconds between two looks at a download
 LOADING = re.compile(r"<\s*(img|video|audio|source|iframe|link|object|embed|picture|style|svg)\b[^>]*>", re.IGNORECASE)
 NO_MODEL = (
@@ -54,20 +55,20 @@ class Header:
         return [self.model, self.text]
 
 
-def build_header() -> Header:
+def build_header(site: Site = OWN) -> Header:
     """The header with the default model and its default text."""
     name, text = models.opening_work()
     run, problem = _open(name)
     with gr.Column(elem_id="header"):
-        gr.HTML(TITLE, elem_id="masthead", js_on_load=None)
+        gr.HTML(masthead(site), elem_id="masthead", js_on_load=None)
         with gr.Row(elem_id="header-row"):
             model = gr.Dropdown(
-                models.model_choices(), value=name, label="Model", allow_custom_value=True, elem_id="model",
+                models.model_choices(), value=name, label="Model", allow_custom_value=site.hub, elem_id="model",
                 scale=2, min_width=220,
             )  # fmt: skip
             text_box = gr.Textbox(
                 text, label="Text", lines=1, max_lines=6, elem_id="text", scale=5, min_width=260,
-                placeholder="Type a text; every tab follows it",
+                placeholder="Type a text; every tab follows it", max_length=site.characters if site.is_hosted else None,
             )  # fmt: skip
             examples = gr.Dropdown(
                 _example_choices(run), value=None, label="Examples", elem_id="examples", scale=2, min_width=200
@@ -121,7 +122,7 @@ def change_model(
         _wanted.move_to_end(page)
         while len(_wanted) > 1_000:
             _wanted.popitem(last=False)
-    if name and is_hub_name(name):
+    if name and is_hub_name(name) and here().hub:
         came = (0, 0)
 
         def tell(done: int, total: int) -> None:
@@ -177,9 +178,10 @@ def refresh_models() -> Any:
 
 def text_problem(text: str) -> str:
     """The sentence for a text that is too much for one page; empty if it is not."""
-    if len(text) > MAX_CHARACTERS:
+    most = here().characters
+    if len(text) > most:
         return (
-            f"The text has {len(text):,} characters; the page takes up to {MAX_CHARACTERS:,}. "
+            f"The text has {len(text):,} characters; the page takes up to {most:,}. "
             "Shorten it, or use the command line."
         )
     return ""
@@ -190,6 +192,7 @@ def _open(name: str | None, progress: Progress | None = None) -> tuple[Run | Non
     if not name:
         return None, "Choose a model." if models.model_choices() else NO_MODEL
     try:
+        here().check_model(name)
         return models.get_run(name, progress), ""
     except UserError as error:
         return None, str(error)
@@ -213,6 +216,15 @@ def safe_card(markdown: str) -> str:
 
 def _example_choices(run: Run | None) -> list[tuple[str, str]]:
     return [(text.replace("\n", " ⏎ "), text) for text in (models.examples(run) if run else [])]
+
+
+def masthead(site: Site) -> str:
+    """The title; where there is a way in or out, with a link to it."""
+    link = ""
+    if site.signin or site.signout:
+        words = "Sign in" if site.signin else "Sign out"
+        link = f'<a class="theme-toggle" href="{escape(site.signin or site.signout)}">{words}</a>\n  '
+    return TITLE.replace("<button", f"{link}<button", 1)
 
 
 TITLE = """

@@ -37,6 +37,7 @@ from core.run import (
 from core.runs_admin import own_run
 from playground.figures import Figures, read_figures, read_samples
 from playground.resuming import change_rest
+from playground.site import here
 
 MAX_RUNNING = 2  # local runs at a time
 GRACE = 10.0  # seconds that a run has to stop by itself before it can be made to
@@ -157,6 +158,9 @@ class LocalBackend:
         return directory
 
     def check_room(self) -> None:
+        """RunError if no other run can be trained on this machine now."""
+        if here().is_hosted:
+            raise RunError("The machine of this page trains nothing: choose Modal as the place to run.")
         names = [info.name for info in self.running()]
         if len(names) >= MAX_RUNNING:
             raise RunError(

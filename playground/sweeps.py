@@ -19,6 +19,7 @@ from core.errors import RunError, UserError
 from core.run import Status
 from core.sweep import SweepSpec
 from playground.places import backend_at
+from playground.site import here
 from playground.sweep_files import Sweep, create_sweep, how_to_go_on, read_sweep, sweep_status
 from playground.sweep_runner import Backend, Runner, Say
 
@@ -77,6 +78,8 @@ def stop_sweep(name: str, runs_dir: Path | None = None) -> str:
 
 
 def _start(sweep: Sweep) -> None:
+    if here().is_hosted:
+        raise RunError("The machine of this page runs no sweeps: start them from your own.")
     root = str(Path(core.__file__).resolve().parent.parent)
     directory = sweep.directory.resolve()
     (directory / "stop").unlink(missing_ok=True)

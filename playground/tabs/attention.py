@@ -10,6 +10,7 @@ from core.errors import UserError
 from playground import models
 from playground.header import Header
 from playground.memory import Memory
+from playground.site import OWN, Site
 from playground.views.attention import WHOLE, caption, head_grid, head_view, heatmap, numbers, parts
 from playground.views.notice import notice
 
@@ -77,7 +78,7 @@ class Choice:
         return Choice(kind, min(max(1, self.layer), layers), min(max(1, self.head), heads), part)
 
 
-def build() -> AttentionTab:
+def build(site: Site = OWN) -> AttentionTab:
     """The tab with the heads of the model and the text that the page opens with."""
     name, text = models.opening_work()
     made = _everything((name or "", text), None, Choice(), False)
@@ -91,7 +92,8 @@ def build() -> AttentionTab:
         part_box = gr.Dropdown(label="Part of the text", elem_id="attention-part", **part)
     with gr.Row(elem_classes="target-row", **target_row) as row:
         target_box = gr.Textbox(label="Target: the model's own translation; type another to see how it is read",
-                                lines=1, max_lines=4, scale=5, elem_id="target", **target)  # fmt: skip
+                                lines=1, max_lines=4, scale=5, elem_id="target",
+                                max_length=site.characters if site.is_hosted else None, **target)  # fmt: skip
         own = gr.Button("Model's own translation", scale=0, min_width=200, size="sm")
     with gr.Row(elem_classes="attention-row"):
         with gr.Column(scale=4, min_width=300):

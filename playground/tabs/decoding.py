@@ -31,6 +31,7 @@ from playground.decoding_form import (
 )
 from playground.header import NO_MODEL
 from playground.models import get_run
+from playground.site import OWN, Site
 from playground.views.decoding import Column, column_html
 
 REFRESH = 0.06  # seconds between two pictures of a column
@@ -86,9 +87,10 @@ class DecodingTab:
         )  # fmt: skip
 
 
-def build(model: str | None = None, text: str = "", modal: bool = True) -> DecodingTab:
-    """The components, columns still empty: `on_load` fills them. modal: whether Modal is offered as a place; where it
-    is not, it is refused too."""
+def build(model: str | None = None, text: str = "", site: Site = OWN) -> DecodingTab:
+    """The components, columns still empty: `on_load` fills them. What the site does not offer (Modal, so many
+    beams) is refused too."""
+    modal = site.launch
     places = [(title, place) for place, title in PLACES.items() if modal or place != MODAL]
     with gr.Row(elem_classes="decoding-top"):
         gr.HTML(INTRO, padding=False, js_on_load=None)
@@ -109,14 +111,15 @@ def build(model: str | None = None, text: str = "", modal: bool = True) -> Decod
             for name, column in zip(("greedy", "beam", "top-p"), waiting, strict=True)
         ]
     with gr.Accordion("Settings", open=False), gr.Row():
-        beams = gr.Slider(1, MAX_BEAMS, 5, step=1, label="Beams", min_width=220)
+        beams = gr.Slider(1, min(MAX_BEAMS, site.beams), 5, step=1, label="Beams", min_width=220)
         length_penalty = gr.Slider(
             -1, 3, 1.0, step=0.1, label="Length penalty", info="Above 0 favours longer", min_width=220
         )
         temperature = gr.Slider(0, 2, 1.0, step=0.05, label="Temperature", info="0 is greedy", min_width=220)
         top_p = gr.Slider(0.05, 1, 0.9, step=0.05, label="Top-p", info="1 is off", min_width=220)
         top_k = gr.Slider(0, 200, 0, step=1, label="Top-k", info="0 is off", min_width=220)
-        max_new_tokens = gr.Slider(1, LONGEST, 60, step=1, label="Longest, in tokens", min_width=220)
+        longest = min(LONGEST, site.new_tokens)
+        max_new_tokens = gr.Slider(1, longest, 60, step=1, label="Longest, in tokens", min_width=220)
         repetition_penalty = gr.Slider(
             1, 2, 1.0, step=0.05, label="Repetition penalty", info="1 is off; acts on all columns", min_width=220
         )
@@ -134,8 +137,9 @@ def build(model: str | None = None, text: str = "", modal: bool = True) -> Decod
         )  # fmt: skip
         drafts = gr.Slider(1, 20, 5, step=1, label="Drafts", info="Tokens in one go", min_width=220, visible=False)
         samples = gr.Slider(
-            2, MAX_SAMPLES, 16, step=1, label="Samples", info="To choose from", min_width=220, visible=False
-        )
+            2, min(MAX_SAMPLES, site.samples), 16, step=1, label="Samples", info="To choose from", min_width=220,
+            visible=False,
+        )  # fmt: skip
         metric = gr.Dropdown(
             [("chrF", "chrf"), ("BLEU", "bleu")], value="chrf", label="Likeness", info="Of minimum Bayes risk",
             min_width=220, visible=False,

@@ -11,6 +11,7 @@ from core.tokenizer.inspect import count, token_rows
 from playground import models
 from playground.header import Header
 from playground.memory import Memory
+from playground.site import OWN, Site
 from playground.views.notice import notice
 from playground.views.tokens import counts_line, ids_line, token_strip, token_table
 
@@ -36,7 +37,7 @@ class TokenizerTab:
         return [self.message, self.counts, self.strip, self.table, self.ids]
 
 
-def build() -> TokenizerTab:
+def build(site: Site = OWN) -> TokenizerTab:
     """The tab with the tokens of the text that the page opens with."""
     name, text = models.opening_work()
     message, counts, strip, table, ids, page = tokenize(name, text, False)

@@ -14,6 +14,7 @@ import gradio as gr
 from core.errors import UserError
 from playground import models
 from playground.jobs import unused_name
+from playground.site import OWN, Site
 from playground.tabs import sweep, training_follow, training_modal, training_runs, training_start
 from playground.tabs.training_place import Where
 from playground.tabs.training_shown import SHOWN, first_run, look, progress_of, rest_of, run_choices, shown
@@ -29,6 +30,7 @@ class TrainingTab:
     runs: training_runs.RunsPart
     modal: training_modal.ModalPart
     sweep: sweep.SweepTab
+    site: Site = OWN
 
     def on_load(self, demo: gr.Blocks, header: Any) -> None:
         part = self.follow
@@ -37,36 +39,44 @@ class TrainingTab:
             [part.follow, part.compare, self.start.name, *part.shown, self.runs.table], show_progress="hidden",
             api_visibility="private",
         )  # fmt: skip
-        self.sweep.on_load(demo, header)
+        if not self.site.is_hosted:
+            self.sweep.on_load(demo, header)
 
 
-def build(model: str | None = None, text: str = "") -> TrainingTab:
+def build(model: str | None = None, text: str = "", site: Site = OWN) -> TrainingTab:
+    """Where nothing can be launched, only what is there is shown: what would change it has no events."""
+    if not site.launch:
+        gr.HTML(notice(site.instead, "info", site.signin), padding=False, elem_id="training-off", js_on_load=None)
     with gr.Row(equal_height=False):
-        with gr.Column(scale=2, min_width=300, elem_classes="training-form"):
-            start = training_start.build()
+        with gr.Column(scale=2, min_width=300, elem_classes="training-form", visible=site.launch):
+            start = training_start.build(site)
         with gr.Column(scale=5, min_width=320):
             preview = gr.HTML("", padding=False, elem_id="training-preview", js_on_load=None)
             close = gr.Button("Close", size="sm", visible=False, elem_id="training-close", min_width=90)
-            follow = training_follow.build(model)
-    runs = training_runs.build(follow.follow.value)
-    on_modal = training_modal.build()
-    with gr.Accordion("Sweep: try several values", open=False, elem_id="training-sweep"):
+            follow = training_follow.build(model, site)
+    runs = training_runs.build(follow.follow.value, site)
+    with gr.Column(visible=site.launch):
+        on_modal = training_modal.build()
+    # A sweep is a process, and that of a hosted page would end with its container.
+    with gr.Accordion("Sweep: try several values", open=False, elem_id="training-sweep", visible=not site.is_hosted):
         tried = sweep.build(own_preset=False)
-    return TrainingTab(start, preview, close, follow, runs, on_modal, tried)
+    return TrainingTab(start, preview, close, follow, runs, on_modal, tried, site)
 
 
 def wire(tab: TrainingTab, header: Any) -> None:
     start, follow, runs = tab.start, tab.follow, tab.runs
-    training_start.wire(start, tab.preview, tab.close)
-    training_follow.wire(follow)
-    training_runs.wire(runs, follow.follow, follow.compare, header)
-    training_modal.wire(tab.modal, follow.follow, follow.compare, header)
-    sweep.wire(tab.sweep, header, start.form, training_start.described, start.place.fields)
-    start.start.click(
-        start_training, [start.name, *follow.looks, *start.place.fields, *start.form],
-        [start.message, follow.follow, follow.compare, start.name, *follow.shown], show_progress_on=start.message,
-        api_visibility="private",
-    )  # fmt: skip
+    training_follow.wire(follow, tab.site)
+    training_runs.wire(runs, follow.follow, follow.compare, header, tab.site)
+    if tab.site.launch:
+        training_start.wire(start, tab.preview, tab.close)
+        training_modal.wire(tab.modal, follow.follow, follow.compare, header)
+        start.start.click(
+            start_training, [start.name, *follow.looks, *start.place.fields, *start.form],
+            [start.message, follow.follow, follow.compare, start.name, *follow.shown], show_progress_on=start.message,
+            api_visibility="private",
+        )  # fmt: skip
+    if not tab.site.is_hosted:
+        sweep.wire(tab.sweep, header, start.form, training_start.described, start.place.fields)
     follow.timer.tick(
         tick, [follow.follow, *follow.looks, follow.held, follow.seen],
         [*follow.shown, follow.follow, follow.compare, header.model, runs.table, follow.rest_steps, follow.rest_rate,

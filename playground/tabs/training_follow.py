@@ -11,6 +11,7 @@ import gradio as gr
 from core.errors import UserError
 from core.run import find_run, read_config
 from playground.places import backend_of
+from playground.site import OWN, Site
 from playground.tabs.training_shown import (
     MAX_COMPARED,
     SHOWN,
@@ -69,7 +70,7 @@ class FollowPart:
         ]  # fmt: skip
 
 
-def build(model: str | None = None) -> FollowPart:
+def build(model: str | None = None, site: Site = OWN) -> FollowPart:
     """The run that is followed: with the curves of a run that there is already."""
     progress = progress_of(first_run(model))
     values = dict(zip(SHOWN, shown(progress, [], "loss", "step", SMOOTHING, False)))
@@ -83,7 +84,7 @@ def build(model: str | None = None) -> FollowPart:
             elem_id="training-compare", min_width=200, scale=3,
         )  # fmt: skip
     status = gr.HTML(values["status"], padding=False, elem_id="training-status", js_on_load=None)
-    with gr.Row(elem_classes="training-actions"):
+    with gr.Row(elem_classes="training-actions", visible=site.launch):
         pause = gr.Button(
             values["pause"]["value"],
             min_width=90,
@@ -95,9 +96,12 @@ def build(model: str | None = None) -> FollowPart:
             "Stop", variant="stop", min_width=90, visible=values["stop"]["visible"], elem_id="training-stop", size="sm"
         )
     message = gr.HTML("", padding=False, elem_id="training-said", js_on_load=None)
-    with gr.Accordion(
-        "Go on with this run", open=False, visible=values["rest"]["visible"], elem_id="training-rest"
-    ) as rest:
+    with (
+        gr.Column(visible=site.launch),
+        gr.Accordion(
+            "Go on with this run", open=False, visible=values["rest"]["visible"], elem_id="training-rest"
+        ) as rest,
+    ):
         with gr.Row(equal_height=False):
             rest_steps = gr.Number(
                 rest_of(progress)[0], label="Steps in all", precision=0, min_width=110, elem_id="training-rest-steps"
@@ -131,7 +135,7 @@ def build(model: str | None = None) -> FollowPart:
     )  # fmt: skip
 
 
-def wire(part: FollowPart) -> None:
+def wire(part: FollowPart, site: Site = OWN) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     # Not when the other list is opened: a choice that is made before the answer comes would be lost.
     part.follow.focus(lambda: [gr.update(choices=run_choices())] * 2, None, [part.follow, part.compare], **quiet)
@@ -144,6 +148,8 @@ def wire(part: FollowPart) -> None:
         [part.chart.change, part.x.change, part.smoothing.change, part.log_axis.change],
         draw, [part.follow, *part.looks], part.plot, trigger_mode="always_last", **quiet,
     )  # fmt: skip
+    if not site.launch:
+        return
     part.pause.click(pause_or_go_on, part.follow, part.message, **quiet)
     part.stop.click(stop_training, part.follow, part.message, **quiet)
     part.go_on.click(

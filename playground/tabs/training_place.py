@@ -12,6 +12,7 @@ import gradio as gr
 from core.config import RunConfig
 from core.errors import UserError
 from playground.places import estimated
+from playground.site import Site
 from playground.training_form import Form, configuration
 from playground.views.notice import notice
 from playground.views.training_place import cost_html, gpu_label
@@ -50,6 +51,11 @@ class Where:
         """As Modal wants it, such as "H100:2"; checked by whoever uses it."""
         count = int(self.count) if isinstance(self.count, (int, float)) and self.count else 1
         return f"{self.gpu}:{count}" if count != 1 else str(self.gpu or "")
+
+
+def places(site: Site) -> list[tuple[str, str]]:
+    """Those that are offered. The machine of a hosted page trains nothing."""
+    return [(label, place) for label, place in PLACES if place != "local" or not site.is_hosted]
 
 
 def build(places: list[tuple[str, str]] | None = None) -> PlacePart:

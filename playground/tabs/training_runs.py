@@ -18,6 +18,7 @@ from core.runs_admin import MAX_NOTE, delete_run, export_run, own_run, read_note
 from playground import models
 from playground.figures import column, read_figures
 from playground.jobs import LocalBackend
+from playground.site import OWN, Site
 from playground.tabs.training_shown import run_choices
 from playground.views.notice import notice
 from playground.views.training_runs import RunRow, runs_html
@@ -58,26 +59,29 @@ class RunsPart:
         ]  # fmt: skip
 
 
-def build(name: str | None) -> RunsPart:
+def build(name: str | None, site: Site = OWN) -> RunsPart:
+    """Where the runs are copies, as on a hosted page, they can be exported but not changed."""
     which, name_value, rename_value, note_value, *_ = about(name)
-    own = rename_value["interactive"]
+    own, here = rename_value["interactive"], not site.is_hosted
     with gr.Accordion("All runs", open=True, elem_id="training-runs") as box:
         table = gr.HTML(table_html(name), elem_id="training-runs-table", js_on_load=CLICK)
-        which_html = gr.HTML(which, padding=False, js_on_load=None)
-        with gr.Row(equal_height=False, elem_classes="training-manage"):
+        which_html = gr.HTML(which, padding=False, js_on_load=None, visible=here)
+        with gr.Row(equal_height=False, elem_classes="training-manage", visible=site.launch):
             name_box = gr.Textbox(
-                name_value["value"], label="Name", max_length=64, min_width=140, interactive=own, elem_id="runs-name"
-            )
-            rename = gr.Button("Rename", min_width=90, interactive=own, elem_id="runs-rename", size="sm")
+                name_value["value"], label="Name", max_length=64, min_width=140, interactive=own, elem_id="runs-name",
+                visible=here,
+            )  # fmt: skip
+            rename = gr.Button("Rename", min_width=90, interactive=own, elem_id="runs-rename", size="sm", visible=here)
             note = gr.Textbox(
                 note_value["value"], label="Note", max_length=MAX_NOTE, min_width=220, scale=3, interactive=own,
-                elem_id="runs-note",
+                elem_id="runs-note", visible=here,
             )  # fmt: skip
-            keep = gr.Button("Keep note", min_width=90, interactive=own, elem_id="runs-keep", size="sm")
+            keep = gr.Button("Keep note", min_width=90, interactive=own, elem_id="runs-keep", size="sm", visible=here)
             export = gr.Button("Export", min_width=90, elem_id="runs-export", size="sm")
             delete = gr.Button(
-                "Delete …", variant="stop", min_width=90, interactive=own, elem_id="runs-delete", size="sm"
-            )
+                "Delete …", variant="stop", min_width=90, interactive=own, elem_id="runs-delete", size="sm",
+                visible=here,
+            )  # fmt: skip
         with gr.Row(visible=False, elem_id="runs-ask") as ask:
             question = gr.HTML("", padding=False, js_on_load=None)
             sure = gr.Button("Delete it for good", variant="stop", min_width=140, elem_id="runs-sure", size="sm")
@@ -91,19 +95,22 @@ def build(name: str | None) -> RunsPart:
     )  # fmt: skip
 
 
-def wire(part: RunsPart, follow: gr.Dropdown, compare: gr.Dropdown, header: Any) -> None:
+def wire(part: RunsPart, follow: gr.Dropdown, compare: gr.Dropdown, header: Any, site: Site = OWN) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     part.table.select(choose, None, [follow, part.message], **quiet)
-    follow.change(about, follow, part.fields, **quiet)
     follow.change(table_html, follow, part.table, trigger_mode="always_last", **quiet)
     part.box.expand(table_html, follow, part.table, **quiet)
+    if site.launch:
+        part.export.click(
+            export, follow, [part.message, part.files], show_progress_on=part.message, api_visibility="private"
+        )
+    if site.is_hosted:
+        return
+    follow.change(about, follow, part.fields, **quiet)
     changed = [part.message, follow, compare, header.model, part.table]
     gr.on([part.rename.click, part.name.submit], rename, [follow, part.name, compare, header.model], changed, **quiet)
     gr.on(
         [part.keep.click, part.note.submit], note, [follow, part.note], [part.message, part.note, part.table], **quiet
-    )
-    part.export.click(
-        export, follow, [part.message, part.files], show_progress_on=part.message, api_visibility="private"
     )
     part.delete.click(ask_first, follow, [part.message, part.ask, part.question, part.asked], **quiet)
     part.spare.click(lambda: (gr.update(visible=False), None), None, [part.ask, part.asked], **quiet)

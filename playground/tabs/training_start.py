@@ -13,6 +13,7 @@ from core.presets import PRESETS, preset
 from playground import models
 from playground.jobs import unused_name
 from playground.preview import Asked
+from playground.site import OWN, Site
 from playground.tabs import training_place
 from playground.training_form import MORE, NUMBERS, Form, configuration, is_pairs, more_values, usual_data
 from playground.views.facts import short_count
@@ -77,7 +78,7 @@ class StartPart:
         ]  # fmt: skip
 
 
-def build() -> StartPart:
+def build(site: Site = OWN) -> StartPart:
     config = preset(START)
     chosen = gr.Dropdown(list(PRESETS), value=START, label="Preset", elem_id="training-preset")
     about = gr.HTML(about_html(START), padding=False, js_on_load=None)
@@ -108,7 +109,7 @@ def build() -> StartPart:
         seed = gr.Number(0, label="Seed", precision=0, min_width=90)
     with gr.Accordion("More", open=False, elem_id="training-more", elem_classes="training-more"):
         more = [_field(name, value) for name, value in zip(MORE, more_values(START))]
-    place = training_place.build()
+    place = training_place.build(training_place.places(site))
     name_box = gr.Textbox(unused_name(START), label="Name of the run", max_length=64, elem_id="training-name")
     start = gr.Button("Start training", variant="primary", min_width=140, elem_id="training-start")
     message = gr.HTML("", padding=False, elem_id="training-message", js_on_load=None)

@@ -13,6 +13,7 @@ from core.files import write_text
 from core.model.hf_export import export_pretrained
 from core.run import load
 from playground import header, models
+from playground.site import OWN
 from tests.fake_hub import serving
 
 
@@ -88,9 +89,9 @@ def test_without_any_model_the_page_says_how_to_get_one(no_runs):
 
 def test_a_text_that_is_too_long_is_refused_and_the_one_before_stays(runs):
     settled = ("tiny-gpt", "short")
-    message, now = header.settle_text("tiny-gpt", "x" * (header.MAX_CHARACTERS + 1), settled)
+    message, now = header.settle_text("tiny-gpt", "x" * (OWN.characters + 1), settled)
     assert "1,000,001 characters" in message and now == settled
-    message, now = header.settle_text("tiny-gpt", "x" * header.MAX_CHARACTERS, settled)
+    message, now = header.settle_text("tiny-gpt", "x" * OWN.characters, settled)
     assert message == "" and now[1] != "short"
 
 
