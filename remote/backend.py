@@ -100,7 +100,7 @@ class ModalBackend:
     def fitted(self, config: RunConfig) -> RunConfig:
         """The configuration, with a process for each of the GPUs."""
         _, count = prices.parse_gpu(self.gpu)
-        return replace(config, train=replace(config.train, devices=count, threads=0))
+        return replace(config, train=replace(config.train, devices=count))
 
     def _send(
         self, directory: Path, link: dict[str, Any], config: RunConfig, assignments: tuple[str, ...] = (),

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
+from remote import names
 from tests.remote.modal_stand_in import ModalStandIn
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,8 +25,14 @@ def deploy(server: ModalStandIn, **environment: str) -> None:
 
 @contextmanager
 def deployed(directory: Path, **environment: str) -> Iterator[ModalStandIn]:
-    """A server with the app; this process and those started from it speak to it."""
+    """A server with the app; this process and those started from it speak to it. What a container would find where the
+    Volume is mounted has the same path here and there: the Volume's directory."""
     with ModalStandIn(directory / "modal") as server, server.in_this_process():
         deploy(server, **environment)
-        yield server
+        (store,) = (server.directory / "volumes").iterdir()
+        with (
+            mock.patch.dict(os.environ, LLM_SCRATCH_STORE=str(store)),
+            mock.patch.multiple(names, STORE=store, RUNS=store / "runs"),
+        ):
+            yield server
         assert not server.errors, server.errors[0]

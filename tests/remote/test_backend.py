@@ -82,7 +82,7 @@ def test_a_container_is_taken_away_and_the_run_is_the_one_of_this_machine(files,
     assert curve(directory) == curve(whole) and same_bits(weights(directory), weights(whole))
     # The files that it was trained on are those of this machine again.
     assert read_json(directory / "config.json")["data"]["src"] == str(files / "src.txt")
-    assert read_json(volume(server) / "runs/taken/config.json")["data"]["src"].startswith("/store/data/")
+    assert read_json(volume(server) / "runs/taken/config.json")["data"]["src"].startswith(f"{volume(server)}/data/")
     assert final.rented_seconds > final.seconds > 0 and final.price_per_hour == pytest.approx(1.1157)
 
 
@@ -136,7 +136,7 @@ def test_the_command_line_follows_it_to_its_end(files, server, runs_dir, capfd):
     out, err = capfd.readouterr()
     result = json.loads(out)
     assert (result["state"], result["step"], result["place"]) == ("done", 24, "modal") and result["best_val_loss"] > 0
-    assert "an hour" in err and "step     24/24" in err.replace("step     24/24", "step     24/24")
+    assert "an hour" in err and "step     24/24" in err
     assert main(["runs", "--on", "modal", "--json"]) == 0
     assert "cli" in [run["name"] for run in json.loads(capfd.readouterr().out)["runs"]]
     assert main(["train", "demo", "--on", "modal", "--run-name", "cli"]) == 1
@@ -175,7 +175,7 @@ def test_a_sweep_on_modal(files, server, runs_dir, capfd):  # noqa: F811
     trials = {trial["run"]: trial for trial in result["trials"]}
     assert result["state"] == "done" and sorted(trials) == ["s-01", "s-02"]
     best, other = result["best"], "s-02" if result["best"] == "s-01" else "s-01"
-    assert trials[best]["step"] == 24 and trials[other]["step"] == 12 and trials[other]["state"] == "stopped early"
+    assert trials[best]["step"] == 24 and 0 < trials[other]["step"] < 24 and trials[other]["state"] == "stopped early"
     assert read_json(volume(server) / "runs" / best / "status.json")["state"] == "done"
 
 
