@@ -73,6 +73,11 @@ def count(to: int, wait: float) -> dict:
     return {"began": began, "ended": to, "pid": os.getpid()}
 
 
+@app.function(timeout=60)
+def sleeps(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 @app.function(retries=modal.Retries(max_retries=2, initial_delay=0.0), volumes={"/store": volume})
 def fails_first(name: str, times: int) -> int:
     path = STORE / name
