@@ -20,13 +20,12 @@ its result counts); that an input fails with its container (Modal may try again)
         subprocess.run(["modal", "deploy", "app.py"], env=os.environ | server.environment())
 
 See also modal_stand_in_objects.py (apps, images, secrets), modal_stand_in_files.py (blobs, Volumes),
-modal_stand_in_dicts.py, modal_stand_in_calls.py (functions and their calls) and modal_stand_in_containers.py.
+modal_stand_in_dicts.py, modal_stand_in_functions.py, modal_stand_in_calls.py, modal_stand_in_containers.py and
+modal_stand_in_places.py (what a container finds).
 """
 
 import asyncio
-import base64
 import itertools
-import json
 import os
 import socket
 import threading
@@ -54,11 +53,13 @@ from h2.exceptions import StreamClosedError
 from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 
-from tests.remote.modal_stand_in_calls import Call, Calls
-from tests.remote.modal_stand_in_containers import TASK_HEADER, Container, Containers
+from tests.remote.modal_stand_in_calls import Call, Calls, token_of
+from tests.remote.modal_stand_in_containers import Container, Containers
 from tests.remote.modal_stand_in_dicts import Dicts
 from tests.remote.modal_stand_in_files import Files
+from tests.remote.modal_stand_in_functions import Functions
 from tests.remote.modal_stand_in_objects import Objects
+from tests.remote.modal_stand_in_places import TASK_HEADER, Places
 
 TOKEN = ("ak-stand-in", "as-stand-in")
 RPCS = [name for name in vars(ModalClientBase) if not name.startswith("_")]
@@ -97,9 +98,11 @@ class ModalStandIn:
         self.files = Files(self)
         self.dicts = Dicts(self)
         self.objects = Objects(self)
+        self.functions = Functions(self)
         self.calls = Calls(self)
+        self.places = Places(self)
         self.containers = Containers(self)
-        services = (self, self.files, self.dicts, self.objects, self.calls, self.containers)
+        services = (self, self.files, self.dicts, self.objects, self.functions, self.calls, self.containers)
         self._handlers = {n: getattr(s, n) for n in RPCS for s in services if hasattr(s, n)}
 
     # Start and end
@@ -236,7 +239,7 @@ class ModalStandIn:
 
     def function(self, app: str, name: str) -> api_pb2.Function:
         """The definition of a deployed function, or of a class ("Model.*"): gpu, volumes, timeout_secs, secret_ids."""
-        return self.calls.definitions[self.objects.deployed(app).function_ids[name]].function
+        return self.functions.definitions[self.objects.deployed(app).function_ids[name]].function
 
     def call(self, call_id: str) -> Call:
         """A function call: its definition with the options of `with_options`, its inputs."""
@@ -341,12 +344,6 @@ class ModalStandIn:
 
     async def WorkspaceNameLookup(self, request: Empty, container: Container | None) -> Message:
         return api_pb2.WorkspaceNameLookupResponse(workspace_name="stand-in", username="stand-in")
-
-
-def token_of(payload: dict[str, Any]) -> str:
-    """A JSON web token that nobody signed."""
-    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, payload)]
-    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in [*parts, b"none"])
 
 
 _used: weakref.WeakSet[Any] = weakref.WeakSet()  # objects of modal that have an id of a server and a client

@@ -1,44 +1,25 @@
-"""Containers of the stand-in for Modal's server: processes that run Modal's own container entrypoint.
-
-A container's files are those that were mounted, and those that were copied into its image, written to a directory of
-this machine; only what lies below /root is there for it, as Python path. The packages are those of this environment.
-"""
+"""Containers of the stand-in for Modal's server: processes that run Modal's own container entrypoint."""
 
 import asyncio
-import hashlib
 import os
-import re
-import shlex
 import signal
 import sys
-import tempfile
 import traceback
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 from modal_proto import api_pb2
 
-from tests.remote.modal_stand_in_calls import Call, Definition, Input, ended, failed
+from tests.remote.modal_stand_in_calls import Call, Input, ended, failed
+from tests.remote.modal_stand_in_functions import Definition
 
 if TYPE_CHECKING:
     from tests.remote.modal_stand_in import ModalStandIn
 
-TASK_HEADER = "x-stand-in-task"  # says which container calls; all use one address
-STORE_VARIABLE = "LLM_SCRATCH_STORE"
-KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "TMPDIR", "VIRTUAL_ENV")
 IDLE = 60.0  # seconds until a container ends that has nothing to do, unless its function says how long
 CANCEL_GRACE = 10.0  # seconds in which a cancelled input must have ended, or its container is ended
 HEARTBEAT = 14.0  # seconds that a container's heartbeat is held, if there is no news
-
-# A container has our code only as far as it was mounted: not what is installed here in editable form.
-SITE = """\
-import sys
-sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
-sys.path[:] = [entry for entry in sys.path if "__editable__" not in entry and entry != {repository!r}]
-"""
 
 
 @dataclass(eq=False)
@@ -124,8 +105,8 @@ class Containers:
     async def _run(self, container: Container) -> int:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "modal._container_entrypoint"),
-            env=self._environment(container),
-            cwd=self._directory(container),
+            env=self._server.places.environment(container.task_id, container.definition),
+            cwd=self._server.places.directory(container.task_id),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -227,91 +208,6 @@ class Containers:
         state = "it has ended" if done else f"it waits; containers wrote: {self._server.logs[-2000:]}"
         raise TimeoutError(f"{call.call_id} does not run: {state}")
 
-    # What a container is given
-
-    def _directory(self, container: Container) -> Path:
-        directory = self._server.directory / "containers" / container.task_id
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
-
-    def _environment(self, container: Container) -> dict[str, str]:
-        definition, function = container.definition, container.definition.function
-        directory = self._directory(container)
-        arguments = api_pb2.ContainerArguments(
-            task_id=container.task_id,
-            function_id=definition.function_id,
-            app_id=definition.app_id,
-            function_def=function,
-            serialized_params=definition.parameters,
-            environment_name="main",
-            app_layout=self._server.calls.layout(self._server.objects.apps[definition.app_id]),
-        )
-        (directory / "arguments").write_bytes(arguments.SerializeToString())
-        volumes = {mount.mount_path: self._volume_directory(mount) for mount in function.volume_mounts}
-        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-        environment |= {"HOME": str(directory), "PYTHONUNBUFFERED": "1"}
-        for command in self._server.objects.image_commands(function.image_id) if function.image_id else ():
-            if command.startswith("ENV ") and "$" not in command:
-                for name, value in (part.split("=", 1) for part in shlex.split(command[4:])):
-                    environment[name] = below_mounts(value, volumes)
-        for secret_id in function.secret_ids:
-            environment |= self._server.objects.variables(secret_id)
-        if volumes:
-            environment[STORE_VARIABLE] = volumes.get("/store") or next(iter(volumes.values()))
-        return environment | {
-            **self.environment,
-            "PYTHONPATH": os.pathsep.join([str(self._root(function) / "root"), str(self._site())]),
-            "MODAL_SERVER_URL": f"http://127.0.0.1:{self._server.port}",
-            "MODAL_OVERRIDE_HEADERS": f"{TASK_HEADER}:{container.task_id}",
-            "MODAL_CONTAINER_ARGUMENTS_PATH": str(directory / "arguments"),
-            "MODAL_DISABLE_API_PROXY": "1",
-            "NO_PROXY": "127.0.0.1",
-            "MODAL_IS_REMOTE": "1",
-            "MODAL_TASK_ID": container.task_id,
-            "MODAL_IMAGE_ID": function.image_id,
-            "MODAL_ENVIRONMENT": "main",
-            "MODAL_CLOUD_PROVIDER": "CLOUD_PROVIDER_AWS",
-            "MODAL_REGION": "us-east-1",
-        }
-
-    def _volume_directory(self, mount: api_pb2.VolumeMount) -> str:
-        directory = self._server.files.volume(mount.volume_id).directory / mount.sub_path.strip("/")
-        directory.mkdir(parents=True, exist_ok=True)
-        return str(directory)
-
-    def _root(self, function: api_pb2.Function) -> Path:
-        """A directory with the files of a function's image and mounts; one for all that have the same."""
-        objects = self._server.objects
-        files: dict[str, str] = {}
-        for layer in objects.layers(function.image_id) if function.image_id else ():
-            copies = [re.fullmatch(r"COPY \. (\S+)", command) for command in layer.dockerfile_commands]
-            for copy in filter(None, copies):
-                names = objects.mounts.get(layer.context_mount_id, [])
-                files |= {os.path.join(copy[1], file.filename.lstrip("/")): file.sha256_hex for file in names}
-        for mount_id in function.mount_ids:
-            files |= {file.filename: file.sha256_hex for file in objects.mounts.get(mount_id, [])}
-        digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
-        root = self._server.directory / "roots" / digest
-        if not root.exists():
-            root.parent.mkdir(exist_ok=True)
-            making = Path(tempfile.mkdtemp(dir=root.parent))
-            (making / "root").mkdir()
-            for name, sha in files.items():
-                path = making / name.lstrip("/")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                if not path.exists():
-                    os.link(self._server.files.content(sha), path)
-            making.rename(root)
-        return root
-
-    def _site(self) -> Path:
-        site = self._server.directory / "site"
-        if not site.exists():
-            site.mkdir()
-            repository = str(Path(__file__).resolve().parents[2])
-            (site / "sitecustomize.py").write_text(SITE.format(repository=repository))
-        return site
-
     # Methods of the protocol
 
     async def ContainerHello(self, request: Any, container: Any) -> None: ...
@@ -383,14 +279,6 @@ def to_container(entry: Input) -> api_pb2.FunctionGetInputsItem:
     )
 
 
-def below_mounts(value: str, volumes: dict[str, str]) -> str:
-    """A path below a Volume's mount path as it is on this machine."""
-    for mount_path, directory in volumes.items():
-        if value == mount_path or value.startswith(f"{mount_path}/"):
-            return directory + value.removeprefix(mount_path)
-    return value
-
-
 async def read_line(stream: asyncio.StreamReader) -> bytes:
     """The next line, or the part of it that fits: a line may be longer than asyncio's buffer."""
     try:
@@ -399,6 +287,3 @@ async def read_line(stream: asyncio.StreamReader) -> bytes:
         return error.partial
     except asyncio.LimitOverrunError as error:
         return await stream.read(error.consumed)
-
-
-__all__: Iterable[str] = ["Container", "Containers", "TASK_HEADER"]

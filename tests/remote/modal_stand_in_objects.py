@@ -97,7 +97,7 @@ class Objects:
         return api_pb2.AppGetByDeploymentNameResponse(app_id=app_id, environment_name="main", lifecycle=lifecycle)
 
     async def AppGetLayout(self, request: api_pb2.AppGetLayoutRequest, container: Any) -> Message:
-        return api_pb2.AppGetLayoutResponse(app_layout=self._server.calls.layout(self.app(request.app_id)))
+        return api_pb2.AppGetLayoutResponse(app_layout=self._server.functions.layout(self.app(request.app_id)))
 
     async def AppPublish(self, request: api_pb2.AppPublishRequest, container: Any) -> Message:
         app = self.app(request.app_id)
