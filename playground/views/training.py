@@ -39,6 +39,7 @@ def status_html(
         what = "pausing after this step"
     message = "" if status.message in ("training", "finished", "paused", "") else status.message
     doing = f' <span class="training-doing">{escape(message)}</span>' if message and not status.error else ""
+    place = f" on {escape(place_of(status))}" if status.backend != "local" else ""
     bar = ""
     if status.steps > 0:
         bar = (
@@ -50,7 +51,7 @@ def status_html(
     return (
         f'<div class="training-status"><p class="training-state"><b>{escape(name)}</b> '
         f'<span class="training-badge training-{escape(status.state)}">{escape(what)}</span>'
-        f'{doing}{_wandb(status.wandb_url, wandb_sync)}</p>{bar}<dl class="training-tiles">{tiles}</dl>{told}</div>'
+        f'{place}{doing}{_wandb(status.wandb_url, wandb_sync)}</p>{bar}<dl class="training-tiles">{tiles}</dl>{told}</div>'
     )
 
 
@@ -179,7 +180,14 @@ def run_label(info: "RunInfo") -> str:
     status = info.status
     if info.error:
         return f"{info.name} · broken"
-    return f"{info.name} · {'bundled' if info.bundled else short_state(status.state)}"
+    place = " on Modal" if status.backend == "modal" and status.is_active else ""
+    return f"{info.name} · {'bundled' if info.bundled else short_state(status.state)}{place}"
+
+
+def place_of(status: "Status") -> str:
+    """Where a run trains that does not train here."""
+    name = "Modal" if status.backend == "modal" else status.backend
+    return f"{name}, {status.machine}" if status.machine else name
 
 
 def short_state(state: str) -> str:

@@ -125,3 +125,10 @@ def test_the_log_is_escaped():
 def test_duration():
     assert [duration(s) for s in (0, 59.6, 75, 7300)] == ["0 s", "1 min 0 s", "1 min 15 s", "2 h 1 min"]
     assert duration(-3) == "0 s"
+
+
+def test_a_run_elsewhere_says_where():
+    status = Status(state="running", step=1, steps=2, backend="modal", machine="H100:2<b>")
+    shown = status_html("r", status, figures_of([]))
+    assert "on Modal, H100:2&lt;b&gt;" in shown and "<b>&" not in shown
+    assert " on " not in status_html("r", Status(state="running", step=1, steps=2), figures_of([]))
