@@ -333,15 +333,15 @@ def test_a_broken_pull_of_all_is_not_lost_by_one_of_the_best(store, runs, traine
 def test_one_checkpoint_under_two_names_comes_once(store, runs, trained):
     there = place(store, trained)
     shutil.copyfile(there / "checkpoints" / "last.ckpt", there / "checkpoints" / "best.ckpt")
-    (there / "metrics.jsonl").write_bytes(b"")
-    (there / "samples.jsonl").write_bytes(b"")
+    (there / "metrics.jsonl").write_bytes(b"{}\n")
+    (there / "samples.jsonl").write_bytes(b"{}\n")
     write_manifest(there)
     done = pull("tiny", runs, "all", store)
     assert_same_files(runs / "tiny", there)
     assert done.bytes < sum(p.stat().st_size for p in there.rglob("*") if p.is_file()) - 1000
     with open(runs / "tiny" / "metrics.jsonl", "a") as file:  # of what grows each has its own file
         file.write("{}\n")
-    assert (runs / "tiny" / "samples.jsonl").read_bytes() == b""
+    assert (runs / "tiny" / "samples.jsonl").read_bytes() == b"{}\n"
 
 
 # ---------------------------------------------------------------------------------------------- runs that change there
@@ -380,6 +380,11 @@ def test_a_run_that_trains_is_taken_as_it_is(age, store, runs, trained):
     assert read_status(runs / "tiny").state == "running"
 
 
+def other_weights(data):
+    """A safetensors file as long as the other, with other weights all over."""
+    return data[:20_000] + bytes(byte ^ 1 for byte in data[20_000:])
+
+
 def test_parts_of_two_versions_are_never_put_together(store, runs, trained):
     there = place(store, trained, with_manifest=False)
     old = (there / "model.safetensors").read_bytes()
@@ -387,7 +392,7 @@ def test_parts_of_two_versions_are_never_put_together(store, runs, trained):
     with pytest.raises(CloudError):
         pull("tiny", runs, store=store)
     store.break_after = None
-    new = old[:-3000] + bytes(3000)
+    new = other_weights(old)
     (there / "model.safetensors").write_bytes(new)
     pull("tiny", runs, store=store)
     assert (runs / "tiny" / "model.safetensors").read_bytes() == new
@@ -396,7 +401,7 @@ def test_parts_of_two_versions_are_never_put_together(store, runs, trained):
 def test_replaced_between_two_breaks_of_one_pull(store, runs, trained):
     there = place(store, trained, with_manifest=False)
     old = (there / "model.safetensors").read_bytes()
-    new = old[:-3000] + bytes(3000)
+    new = other_weights(old)
     seen = []
 
     def break_and_replace(path, data):

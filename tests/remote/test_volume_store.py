@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import time
 
 import pytest
 from grpclib import Status
@@ -190,6 +191,28 @@ def test_a_reader_may_stop_in_the_middle(volume):
     assert next(reading) == content(6 * BLOCK)[:BLOCK]
     reading.close()
     assert b"".join(files.read("big.bin")) == content(6 * BLOCK)
+
+
+def test_a_slow_disk_does_not_fill_the_memory(monkeypatch):
+    """Blocks are fetched ahead, but not many."""
+
+    class Endless:
+        fetched = 0
+
+        def read_file(self, path):
+            while self.fetched < 1000:
+                self.fetched += 1
+                yield b"block"
+
+    volume = Endless()
+    monkeypatch.setattr(VolumeStore, "_volume", lambda self: volume)
+    monkeypatch.setattr(link, "_check_signed_in", lambda: None)
+    reading = VolumeStore().read("x")
+    for read in range(1, 20):
+        assert next(reading) == b"block"
+        time.sleep(0.01)
+        assert volume.fetched <= read + store.AHEAD + 1
+    assert len(list(reading)) == 1000 - read
 
 
 def test_a_wrong_token_is_a_sentence(modal_server, monkeypatch, tmp_path):
