@@ -19,11 +19,16 @@ CONSTRAINTS = "/constraints.txt"
 
 def python_version() -> str:
     """The least Python of pyproject.toml, the one that the tests run on. In a container: the one that there is."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return _project("requires-python", here).removeprefix(">=")
+
+
+def _project(key: str, otherwise: str) -> str:
+    """What pyproject.toml says of the project; `otherwise` in a container, which has none."""
     try:
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][key])
     except OSError:
-        return f"{sys.version_info.major}.{sys.version_info.minor}"
-    return str(project["requires-python"]).removeprefix(">=")
+        return otherwise
 
 
 # From what changes seldom to what changes often: a change of our code installs nothing again, as the source is only
@@ -37,6 +42,7 @@ image = (
         {
             names.SECRETS_FLAG: ",".join(names.secret_names()),
             names.NODES_FLAG: str(names.cluster_nodes()),
+            names.VERSION_FLAG: _project("version", os.environ.get(names.VERSION_FLAG, "")),
             "HF_HOME": str(names.STORE / "hf"),  # what one function has downloaded, the others find
             "PYTHONUNBUFFERED": "1",
         }

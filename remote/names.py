@@ -23,6 +23,7 @@ RUNS = STORE / "runs"
 # number of secrets, so which ones there are is written into the image, in this variable.
 SECRETS = {"wandb": "wandb-secret", "signin": "llm-scratch-signin"}
 SECRETS_FLAG = "LLM_SCRATCH_SECRETS"  # such as "wandb,signin"
+VERSION_FLAG = "LLM_SCRATCH_VERSION"  # of the project; in the image, as its source is not installed there
 NODES_FLAG = "LLM_SCRATCH_NODES"  # hosts that train together; 0 or 1: there is no such function
 
 SIGNIN_VARIABLE = "LLM_SCRATCH_USERS"  # of the secret: name:password, one pair a line
