@@ -16,7 +16,7 @@ from remote.link import NotThere
 from remote.local_data import REMOTE, localised, read_mapping, read_remote
 from remote.manifest import BEST, MANIFEST, STATUS, is_plain, read_manifest, run_path, travels
 from remote.receive import Inbox, Wanted
-from remote.store import Store, default_store
+from remote.store import FolderStore, Store, default_store
 from remote.volume_runs import (
     LAUNCH,
     Progress,
@@ -48,6 +48,8 @@ def pull(
     """
     store, parent = store or default_store(), runs_dir or default_runs_dir()
     target = parent / check_name(name)
+    if isinstance(store, FolderStore) and (store.directory / "runs").resolve() == parent.resolve():
+        raise RunError(f"{name} need not be pulled: what runs on Modal uses the runs of the Volume as they are.")
     if target.is_symlink():
         raise RunError(f"The run {name} is a link to another folder here: pull it under the name that it has there.")
     run = existing(store, str(read_remote(target).get("name") or name))
