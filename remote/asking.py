@@ -3,11 +3,13 @@
 Imports modal when something is asked. What goes wrong is a CloudError (or another UserError): one sentence.
 """
 
+import asyncio
 import json
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,21 +159,18 @@ def written(
     if gpu:
         one_gpu(gpu)
 
-    def act() -> Iterator[Any]:
-        settings = as_json(decode)
-        each: dict[str, Any] = {"order_outputs": True, "return_exceptions": True}
-        if not truncate and not assistant:
-            method = _method(names.PROMPTS, run.name, "write", gpu)
-            yield from method.map(list(texts), [settings] * len(texts), **each)
-            return
-        method = _method(names.WRITER, run.name, "shard", gpu)
-        parts = [list(texts[start : start + TOGETHER]) for start in range(0, len(texts), TOGETHER)]
-        given = {"decode": settings, "truncate": truncate, "assistant": assistant, "full": True}
-        for part, result in zip(parts, method.map(parts, kwargs=given, **each), strict=True):
-            yield from [result] * len(part) if isinstance(result, Exception) else result
-
-    for answer in _told(pumped(act, _alive, f"The run {run.name}", tick=1.0), say):
-        yield {"error": str(_failure(answer))} if isinstance(answer, Exception) else answer
+    settings, what = as_json(decode), f"The run {run.name}"
+    if not truncate and not assistant:
+        prompts = ((text, settings) for text in texts)
+        for answer in _mapped(lambda: _method(names.PROMPTS, run.name, "write", gpu), prompts, what, say):
+            yield {"error": str(_failure(answer))} if isinstance(answer, Exception) else answer
+        return
+    parts = [list(texts[start : start + TOGETHER]) for start in range(0, len(texts), TOGETHER)]
+    shards = ((part, settings, truncate, assistant, True) for part in parts)
+    results = _mapped(lambda: _method(names.WRITER, run.name, "shard", gpu), shards, what, say)
+    for part, result in zip(parts, results):
+        failed = isinstance(result, Exception)
+        yield from [{"error": str(_failure(result))}] * len(part) if failed else result
 
 
 def mapper(
@@ -193,28 +192,65 @@ def mapper(
         first = next(tasks, None)
         if first is None:
             return
-        flying: deque[int] = deque()  # numbers of what was sent, in the order in which the results come
+        numbers: deque[int] = deque()  # of what was sent: the results come in the same order
 
-        async def lines() -> AsyncIterator[list[str]]:
-            import asyncio
-
-            # Modal's `map` takes all that it is given at once: a file of millions of lines is given as it can be
-            # decoded. (It may be waited in here: the loop is that of the thread that reads the results.)
+        def shards() -> Iterator[tuple]:
             for number, texts in chain([first], tasks):
-                while len(flying) >= AHEAD * containers:
-                    await asyncio.sleep(0.02)
-                flying.append(number)
-                yield texts
+                numbers.append(number)
+                yield texts, as_json(decode), truncate, assistant
 
-        def act() -> Iterator[Any]:
-            method = _method(names.WRITER, run.name, "shard", gpu, containers)
-            given = {"decode": as_json(decode), "truncate": truncate, "assistant": assistant}
-            yield from method.map(lines(), kwargs=given, order_outputs=True, return_exceptions=True)
-
-        for result in _told(pumped(act, _alive, f"The run {run.name}", tick=1.0, patience=PATIENCE), say):
-            yield flying.popleft(), _failure(result) if isinstance(result, Exception) else result
+        method = partial(_method, names.WRITER, run.name, "shard", gpu, containers)
+        for result in _mapped(method, shards(), f"The run {run.name}", say, AHEAD * containers, PATIENCE):
+            yield numbers.popleft(), _failure(result) if isinstance(result, Exception) else result
 
     return work
+
+
+def _mapped(
+    method: Callable[[], Any],
+    inputs: Iterator[tuple],
+    what: str,
+    say: Say | None,
+    ahead: int = 1_000,
+    patience: int = 1,
+) -> Iterator[Any]:
+    """Results, or exceptions, of a method for each of its inputs, in order, by Modal's map.
+
+    Modal's map takes all inputs at once, and can be ended only where it waits for them: so it is given as many as are
+    not yet answered, up to `ahead`, and waits for another one to the end.
+    """
+    sent = read = 0
+    left = threading.Event()
+
+    async def fed() -> AsyncIterator[tuple]:
+        nonlocal sent
+        for values in inputs:
+            while sent - read >= ahead:
+                await nap()
+            sent += 1
+            yield values
+        while read < sent:
+            await nap()
+
+    async def nap() -> None:  # the loop is that of the thread that reads the results
+        if left.is_set():
+            raise _Left
+        await asyncio.sleep(0.02)
+
+    def act() -> Iterator[Any]:
+        yield from method().starmap(fed(), order_outputs=True, return_exceptions=True)
+
+    results = pumped(act, _alive, what, 1.0, patience, left.set, wait=3.0)
+    try:
+        for result in _told(results, say):
+            read += 1
+            yield result
+    finally:
+        results.close()
+
+
+class _Left(Exception):
+    """Nobody waits for the results any more."""
 
 
 def _failure(error: Exception) -> Exception:

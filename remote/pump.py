@@ -25,16 +25,19 @@ def pumped(
     tick: float | None = None,
     patience: int = 1,
     close: Callable[[], Any] | None = None,
+    wait: float = 0.0,
 ) -> Generator[T | None, None, None]:
     """The items of `act()`, which calls modal. CloudError if it fails, or if Modal is no longer there.
 
     alive: a quick question that raises CloudError where there is no answer; so many failures in a row as `patience`
     end the stream. tick: seconds after which None is yielded where no item has come. close: called in a thread of its
-    own when the reader has gone before the end; at the latest when the next item comes.
+    own when the reader has gone before the end, and again when the next item comes. wait: seconds that a reader who
+    goes waits at most for modal to have put its things away: a program that ends meanwhile prints what it was doing.
     """
     pump = _Pump(act, alive, patience, close)
-    for work in (pump.read, pump.watch):
-        threading.Thread(target=work, daemon=True).start()
+    reading = threading.Thread(target=pump.read, daemon=True)
+    reading.start()
+    threading.Thread(target=pump.watch, daemon=True).start()
     try:
         while True:
             try:
@@ -49,6 +52,8 @@ def pumped(
             yield value
     finally:
         pump.leave()
+        if wait:
+            reading.join(wait)
 
 
 class _Pump:
@@ -66,11 +71,12 @@ class _Pump:
         self._left = threading.Event()  # nobody reads any more
 
     def read(self) -> None:
+        """All items, also those that nobody reads any more: modal's generators must not be closed in the middle."""
         try:
             for item in self._act():
                 self._last = time.monotonic()
-                if self._left.is_set():
-                    break
+                if self._left.is_set() and self._close is not None:
+                    self._close()
                 self._put("item", item)
                 self._last = time.monotonic()
             self._ended.set()
@@ -78,8 +84,6 @@ class _Pump:
         except BaseException as error:  # whatever it is, it is the reader's
             self._ended.set()
             self._put("error", error)
-        if self._left.is_set() and self._close is not None:
-            self._close()
 
     def watch(self) -> None:
         failures = 0
