@@ -250,7 +250,7 @@ class LocalBackend:
 
 def _can_go_on(directory: Path) -> bool:
     """Whether there is a checkpoint; that of a run which trains elsewhere is there."""
-    return (directory / "checkpoints" / "last.ckpt").is_file() or (directory / "remote.json").is_file()
+    return (directory / "checkpoints" / "last.ckpt").is_file() or read_status(directory).backend == "modal"
 
 
 def import_path() -> str:

@@ -9,10 +9,12 @@
 
 import json
 import secrets
+from typing import Any
 
 import remote.infer
 import remote.prepare
 import remote.train
+import remote.web
 from remote import names
 from remote.image import app
 
@@ -46,7 +48,8 @@ def train(
 def generate(text: str, run: str = "shakespeare-gpt", strategy: str = "sample", seed: int = 0) -> None:
     """Continue (or translate) a text with a bundled run, or with one of the Volume."""
     decode = json.dumps({"strategy": strategy, "seed": seed})
-    (answer,) = [remote.infer.Prompts(run=run).write.remote(text, decode)]
+    prompts: Any = remote.infer.Prompts
+    answer = prompts(run=run).write.remote(text, decode)
     if "error" in answer:
         raise SystemExit(answer["error"])
     print(answer["text"])

@@ -23,6 +23,7 @@ from core.errors import RunError, UserError
 from core.files import check_name, read_json, write_json
 from core.run import PLACE, Status, create_run, read_config, read_status
 from remote.feed import Feed, take, wish_of
+from remote.manifest import write_manifest
 from remote.saver import Saver, copy_new
 
 LOOK = 0.5  # seconds between two looks at the training process
@@ -196,11 +197,13 @@ class Attempt:
         except Exception as error:  # whoever follows sees less for a while; what is trained is not harmed
             print(f"the feed was not told: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
-    def _keep(self, note: dict[str, Any], saver: Saver, wandb: bool = True) -> None:
+    def _keep(self, note: dict[str, Any], saver: Saver, wandb: bool = True, last: bool = False) -> None:
         if not self.writes:
             return
         saver.save(wandb)
         write_json(self.place / "launch.json", note)
+        if last:
+            write_manifest(self.place)  # whoever fetches the run checks it against this
         self.commit()
 
     def _come_to_rest(self, process: subprocess.Popen) -> None:
@@ -235,7 +238,7 @@ class Attempt:
             copy_new(self.scratch / ".cache" / "tokens", self.kept / ".cache" / "tokens")
         note["ended"] = not died
         self._tell(note)
-        self._keep(note, saver)
+        self._keep(note, saver, last=True)
         if died:
             raise Died(status.error)
         return self._answer(status)

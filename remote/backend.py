@@ -84,7 +84,8 @@ class ModalBackend:
             raise RunError(f"{directory.name} has made its {status.step:,} steps; give it more steps to go on with.")
         link = {"name": directory.name, **link_of(directory)}
         there = is_on_volume(link["name"])
-        if not there and (directory / "checkpoints" / "last.ckpt").is_file():
+        trained_here = status.backend == "local" or not there
+        if trained_here and (directory / "checkpoints" / "last.ckpt").is_file():  # what is there already is not sent
             push(directory.name, self.runs_dir)
             there, link = True, {**link, **link_of(directory)}
         if not there and status.step:
@@ -180,7 +181,7 @@ class ModalBackend:
         status, link = read_status(directory), link_of(directory)
         if not status.is_active:
             raise RunError(f"The run {directory.name} is not training (it is {status.state}).")
-        if not link:
+        if not link.get("launch"):
             raise RunError(f"The run {directory.name} does not train on Modal.")
         return directory, link, status
 

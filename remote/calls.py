@@ -138,13 +138,13 @@ def is_on_volume(name: str) -> bool:
     def act() -> bool:
         import modal
 
-        entries = modal.Volume.from_name(names.VOLUME, create_if_missing=True).listdir(names.volume_path("runs", name))
-        return len(entries) > 0
+        volume = modal.Volume.from_name(names.VOLUME, create_if_missing=True)
+        try:
+            return len(volume.listdir(names.volume_path("runs", name))) > 0
+        except (modal.exception.NotFoundError, FileNotFoundError):
+            return False
 
-    try:
-        return ask(act, f"The run {name}")
-    except NotThere:
-        return False
+    return ask(act, f"The run {name}")
 
 
 def link_of(directory: Path) -> dict[str, Any]:
