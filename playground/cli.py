@@ -23,6 +23,7 @@ Every command takes --json: then stdout is one JSON document and all else goes t
                  "truncated", "work": {"forward_passes", "assistant_passes", "drafted", "accepted"},
                  "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs", "drafted"}]}]}
     generate    the same, with "continuation" (what follows the prompt "text") in the place of "translation"
+    translate, generate, eval with --on modal               the same, and "place": "modal"
     translate, generate --input FILE --output FILE          {"run", "output", "lines", "failed", "failures", "seconds",
                  "lines_per_second"}
     pull, push  {"run", "directory", "files", "bytes", "skipped"}

@@ -35,7 +35,7 @@ class Column:
     work: "Work | None" = None  # when it is done
     truncated: bool = False
     message: str = ""  # why it failed
-    note: str = ""  # what is waited for
+    note: str = ""  # in the place of the text, while or because there is none
 
 
 def column_html(column: Column, tokenizer: "Tokenizer | None" = None) -> str:
@@ -47,8 +47,6 @@ def column_html(column: Column, tokenizer: "Tokenizer | None" = None) -> str:
     ]
     if column.message:
         parts.append(f'<p class="decoding-problem" role="alert">{escape(column.message)}</p>')
-    if column.note:
-        parts.append(f'<p class="decoding-how" role="status">{escape(column.note)}</p>')
     if hypothesis is not None and tokenizer is not None:
         if hypothesis.ids:
             body = tokens_html(hypothesis, tokenizer, explain=column.state != "writing")
@@ -62,7 +60,10 @@ def column_html(column: Column, tokenizer: "Tokenizer | None" = None) -> str:
         if column.beams:
             parts.append(beams_html(column.beams))
     elif column.state in ("waiting", "writing"):
-        parts.append('<div class="decoding-text decoding-empty" aria-busy="true">…</div>')
+        note = escape(column.note or "…")
+        parts.append(f'<div class="decoding-text decoding-empty" aria-busy="true">{note}</div>')
+    elif column.note:
+        parts.append(f'<div class="decoding-text decoding-empty">{escape(column.note)}</div>')
     return f'<section class="decoding-column" aria-label="{escape(column.title)}">{"".join(parts)}</section>'
 
 
