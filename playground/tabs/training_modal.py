@@ -115,7 +115,7 @@ def pull(name: str | None, what: str) -> Iterator[list[Any]]:
         ended.append(True)
     choices = run_choices()
     yield [
-        notice(f"{name} is here: {value.files} files, {value.bytes / 1e6:,.1f} MB.", "info"), gr.update(visible=False),
+        notice(f"{name} is here: {len(value.files)} files, {value.bytes / 1e6:,.1f} MB.", "info"), gr.update(visible=False),
         gr.update(choices=choices, value=name), gr.update(choices=choices), gr.update(choices=models.model_choices()),
     ]  # fmt: skip
 
