@@ -224,7 +224,7 @@ class Attempt:
     def _end(self, code: int, note: dict[str, Any], saver: Saver) -> dict[str, Any]:
         status = read_status(self.run)
         note["rented_seconds"] += time.time() - self.began
-        died = status.is_active
+        died = status.is_active if self.writes else code != 0  # the others write no status
         if died:
             status = replace(status, state="failed", error=f"The training process ended with code {code}.")
         if note.get("over") and status.state == "cancelled":
