@@ -10,7 +10,7 @@ import gradio as gr
 # isort: on
 
 from core.errors import UserError
-from playground.guard import guard
+from playground.guard import HostedBlocks, guard
 from playground.header import build_header, wire_header
 from playground.site import OWN, Site
 from playground.tabs import attention, decoding, tokenizer, training
@@ -18,7 +18,6 @@ from playground.theme import script, stylesheet, theme
 
 TABS = [("Tokenizer", tokenizer), ("Attention", attention), ("Decoding", decoding), ("Training", training)]
 WAITING = 64  # requests that may wait; one more is told to come back
-SESSIONS = 200  # pages that are remembered where they come from everywhere; the oldest are forgotten
 
 
 def build_app(site: Site = OWN) -> gr.Blocks:
@@ -26,7 +25,8 @@ def build_app(site: Site = OWN) -> gr.Blocks:
 
     site: what its visitors may do; where they are strangers, every event is guarded.
     """
-    with gr.Blocks(title="LLM from scratch", analytics_enabled=False, fill_width=True) as demo:
+    blocks = HostedBlocks if site.is_hosted else gr.Blocks
+    with blocks(title="LLM from scratch", analytics_enabled=False, fill_width=True) as demo:
         header = build_header(site)
         built = []
         with gr.Tabs(elem_id="tabs"):
@@ -38,11 +38,10 @@ def build_app(site: Site = OWN) -> gr.Blocks:
             module.wire(tab, header)
             if hasattr(tab, "on_load"):
                 tab.on_load(demo, header)
-    if not site.is_hosted:
-        return demo.queue(max_size=WAITING, default_concurrency_limit=2)
-    guard(demo, site)
-    demo.state_session_capacity = SESSIONS
-    return demo.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False)
+    demo.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False if site.is_hosted else None)
+    if site.is_hosted:
+        guard(demo, site)
+    return demo
 
 
 def launch(

@@ -6,7 +6,6 @@ refused here once more.
 
 import functools
 import inspect
-import ipaddress
 import logging
 import threading
 import time
@@ -19,93 +18,100 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from core.errors import TextError, UserError
-from playground.site import Site, on
+from playground.site import Site, on, visitor
 
+SESSIONS = 200  # pages that are remembered; the oldest are forgotten
+UNREAD = 40  # answers that wait for a page to fetch them
 WENT_WRONG = "That did not work, because of a mistake in this program. Try something else, or load the page again."
 logger = logging.getLogger("llm_scratch.guard")
 
 
+class HostedBlocks(gr.Blocks):
+    """A page whose values are looked at before Gradio does anything with them.
+
+    To Gradio some dictionaries are files, which it would copy from wherever they are said to be.
+    """
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
+        for component, value in zip(block_fn.inputs, inputs):
+            if not may_be(value, isinstance(component, gr.File)):
+                raise gr.Error("A value is not of the kind that belongs there.", print_exception=False)
+        return await super().preprocess_data(block_fn, inputs, *given, **named)
+
+
+def may_be(value: Any, file: bool) -> bool:
+    """Whether a value can have come from the page: plain values and lists of them, or uploaded files."""
+    if isinstance(value, list):
+        return all(may_be(part, file) for part in value)
+    if isinstance(value, dict):
+        return file and not str(value.get("path") or "").lower().startswith(("http:", "https:"))
+    return True
+
+
 def guard(demo: gr.Blocks, site: Site) -> None:
-    """Put the guard around all events of a page that has been built."""
-    busy = Streams(site)
+    """Put the guard around a page that has been built, and its queue."""
+    # Gradio lets only what was uploaded pass for an upload if the page was launched; one that is mounted never is.
+    demo.has_launched = True
+    demo.state_session_capacity = demo._queue.pending_messages_per_session.max_size = SESSIONS
+    at_work = Guard(demo, site)
     for event in demo.fns.values():
         if event.fn is None:  # a script of the page
             continue
-        streams = inspect.isgeneratorfunction(event.fn)
-        event.fn = _stream(event.fn, site, busy) if streams else _call(event.fn, site)
+        event.fn = at_work.stream(event.fn) if inspect.isgeneratorfunction(event.fn) else at_work.call(event.fn)
         if event.concurrency_limit is None:
             event.concurrency_limit = site.streams
 
 
-class Streams:
-    """Which visitor has how many streams. A visitor is an address, as pages can be opened at will."""
+class Guard:
+    """Wraps the handlers of a page's events. A visitor is an address, as pages can be opened at will."""
 
-    def __init__(self, site: Site) -> None:
-        self.most = site.streams_each
-        self.counts: Counter[str] = Counter()
+    def __init__(self, demo: gr.Blocks, site: Site) -> None:
+        self.demo, self.site = demo, site
+        self.streams: Counter[str] = Counter()  # of each visitor, at the moment
         self.lock = threading.Lock()
 
+    def call(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(act)
+        def guarded(*values: Any, **named: Any) -> Any:
+            with _explained(), on(self.site):
+                self._check([values, named])
+                return act(*values, **named)
+
+        return guarded
+
+    def stream(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(act)
+        def guarded(*values: Any, **named: Any) -> Iterator[Any]:
+            with _explained():
+                self._check([values, named])
+                client = getattr(LocalContext.request.get(None), "client", None)
+                with self._one_more(visitor(getattr(client, "host", None))):
+                    yield from limited(act(*values, **named), self.site)
+
+        return guarded
+
+    def _check(self, values: Any) -> None:
+        check_size(values, self.site.characters)
+        page = getattr(LocalContext.request.get(None), "session_hash", None)
+        if len(self.demo._queue.pending_event_ids_session.get(page or "", ())) > UNREAD:
+            raise TextError("Too much is being asked for at once: load the page again.")
+
     @contextmanager
-    def one_more(self, who: str) -> Iterator[None]:
-        """TextError if the visitor has as many as one may have."""
+    def _one_more(self, who: str) -> Iterator[None]:
+        """TextError if the visitor has as many streams as one may have."""
         with self.lock:
-            if self.most is not None and self.counts[who] >= self.most:
+            if self.site.streams_each is not None and self.streams[who] >= self.site.streams_each:
                 raise TextError("Too much is being written for you at once: wait until something is done.")
-            self.counts[who] += 1
+            self.streams[who] += 1
         try:
             yield
         finally:
             with self.lock:
-                self.counts[who] -= 1
-                self.counts += Counter()  # forgets who has none
+                self.streams[who] -= 1
+                self.streams += Counter()  # forgets who has none
 
 
-def visitor(host: str | None) -> str:
-    """The address that counts as one visitor: of IPv6 the network, since whoever has one has all of its addresses."""
-    try:
-        address = ipaddress.ip_address(host or "")
-    except ValueError:
-        return host or ""
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
-
-
-def check_size(value: Any, most: int) -> None:
-    """TextError if a text somewhere in the value is longer than `most` characters."""
-    if isinstance(value, str):
-        if len(value) > most:
-            raise TextError(f"The text has {len(value):,} characters; this page takes up to {most:,}. Shorten it.")
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            check_size(part, most)
-    elif isinstance(value, dict):
-        for part in (*value, *value.values()):
-            check_size(part, most)
-
-
-def _call(act: Callable[..., Any], site: Site) -> Callable[..., Any]:
-    @functools.wraps(act)
-    def call(*values: Any, **named: Any) -> Any:
-        with _explained(), on(site):
-            check_size([values, named], site.characters)
-            return act(*values, **named)
-
-    return call
-
-
-def _stream(act: Callable[..., Any], site: Site, busy: Streams) -> Callable[..., Any]:
-    @functools.wraps(act)
-    def stream(*values: Any, **named: Any) -> Iterator[Any]:
-        with _explained():
-            check_size([values, named], site.characters)
-            request = LocalContext.request.get(None)
-            client = getattr(request, "client", None)
-            with busy.one_more(visitor(getattr(client, "host", None))):
-                yield from _limited(act(*values, **named), site)
-
-    return stream
-
-
-def _limited(steps: Generator[Any, None, None], site: Site) -> Iterator[Any]:
+def limited(steps: Generator[Any, None, None], site: Site) -> Iterator[Any]:
     """The steps of a stream until its time is over. Then the stream is told, and says so in its own way.
 
     A step may run in another thread than the one before: the site is said anew for each.
@@ -130,6 +136,19 @@ def _limited(steps: Generator[Any, None, None], site: Site) -> Iterator[Any]:
         steps.close()
 
 
+def check_size(value: Any, most: int) -> None:
+    """TextError if a text somewhere in the value is longer than `most` characters."""
+    if isinstance(value, str):
+        if len(value) > most:
+            raise TextError(f"The text has {len(value):,} characters; this page takes up to {most:,}. Shorten it.")
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            check_size(part, most)
+    elif isinstance(value, dict):
+        for part in (*value, *value.values()):
+            check_size(part, most)
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     """An error for the visitor. Whatever else it is, only its kind and its place go to the log."""
@@ -140,5 +159,5 @@ def _explained() -> Iterator[None]:
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from None
     except Exception as error:
-        logger.error("%s in an event", type(error).__name__, exc_info=error)
+        logger.error("an error in an event", exc_info=error)
         raise gr.Error(WENT_WRONG, print_exception=False) from None

@@ -4,6 +4,7 @@ The tabs are built for a Site. What checks something deep below asks `here()`, t
 to, so that a handler cannot forget to hand it down.
 """
 
+import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,3 +85,16 @@ def on(site: Site) -> Iterator[None]:
         yield
     finally:
         _here.reset(token)
+
+
+def visitor(host: str | None) -> str:
+    """The address that counts as one visitor: of IPv6 the network, since whoever has one has all of its addresses.
+
+    >>> visitor("2001:db8::1") == visitor("2001:db8::2")
+    True
+    """
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        return host or ""
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)

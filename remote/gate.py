@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.guard import visitor
+from playground.site import visitor
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -62,10 +62,12 @@ def hosted_app(
         def studio() -> RedirectResponse:
             return RedirectResponse(f"{STUDIO}/")
 
+        members = build_app(replace(MEMBERS, signout=f"{STUDIO}/logout"))
         gr.mount_gradio_app(
-            app, build_app(replace(MEMBERS, signout=f"{STUDIO}/logout")), path=STUDIO, auth=SignIn(users),
+            app, members, path=STUDIO, auth=SignIn(users),
             auth_message="To train models of your own, on Modal.", max_file_size=MEMBERS.upload, **look,
         )  # fmt: skip
+        members.theme_css += f"\n{stylesheet()}"  # which is all that the page to sign in at gets
     public = replace(PUBLIC, signin=f"{STUDIO}/" if users else "")
     gr.mount_gradio_app(app, build_app(public), path="/", max_file_size=1, **look)
     app.add_middleware(Gate, https=https, upload=MEMBERS.upload, **limits)

@@ -49,22 +49,21 @@ def install() -> None:
     handler.setFormatter(WithoutText())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(logging.WARNING)
-    logging.lastResort = handler  # type: ignore[assignment]
-    logging.Logger.addHandler = lambda self, added: None  # type: ignore[method-assign]  (some libraries bring their own)
+    logging.lastResort = handler
+    setattr(logging.Logger, "addHandler", lambda self, added: None)  # noqa: B010 - some libraries bring their own
     for name in list(logging.root.manager.loggerDict):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
     logging.getLogger(OURS).setLevel(logging.INFO)
     warnings.showwarning = _warned
-    traceback.print_exc = _printed  # type: ignore[assignment]
-    traceback.print_exception = _printed  # type: ignore[assignment]
+    traceback.print_exc = traceback.print_exception = _printed
     sys.excepthook = _uncaught
     threading.excepthook = lambda args: _tell(args.exc_value)
     sys.unraisablehook = lambda args: _tell(args.exc_value)
 
 
-def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
     logging.getLogger(f"{OURS}.warnings").warning("%s at %s:%d", category.__name__, Path(filename).name, lineno)
 
 
