@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 
 from core.errors import UserError
@@ -58,7 +59,7 @@ def deploy(secrets: Sequence[str] | None = None, nodes: int = 0) -> Deployed:
 
     module = importlib.import_module("remote.app")
     try:
-        with modal.enable_output():
+        with redirect_stdout(sys.stderr), modal.enable_output():  # stdout is for results
             module.app.deploy()
         web = modal.Function.from_name(names.APP, names.WEB)
         url = ask(lambda: web.get_web_url()) or ""

@@ -29,6 +29,8 @@ def deployed(directory: Path, **environment: str) -> Iterator[ModalStandIn]:
     Volume is mounted has the same path here and there: the Volume's directory."""
     with ModalStandIn(directory / "modal") as server, server.in_this_process():
         deploy(server, **environment)
+        (directory / "disk").mkdir()
+        server.containers.environment["TMPDIR"] = str(directory / "disk")  # that is a container's own
         (store,) = (server.directory / "volumes").iterdir()
         with (
             mock.patch.dict(os.environ, LLM_SCRATCH_STORE=str(store)),
