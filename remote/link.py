@@ -5,6 +5,7 @@ at a page is told after ten seconds. modal is imported when something is asked f
 """
 
 import builtins
+import logging
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -109,7 +110,20 @@ def is_signed_in() -> bool:
     return bool((config.get("token_id") and config.get("token_secret")) or config.get("oauth_refresh_token"))
 
 
+class _QuietEnd(logging.Filter):
+    """A program that ends while a call hangs has said so in a sentence; modal's event loops add tracebacks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(
+            ("unhandled exception during asyncio.run() shutdown", "Task was destroyed but it is pending!")
+        )
+
+
+_quiet_end = _QuietEnd()
+
+
 def _check_signed_in() -> None:
+    logging.getLogger("asyncio").addFilter(_quiet_end)  # a second time does nothing
     if is_signed_in():
         return
     try:

@@ -4,9 +4,10 @@ Such a stream is read in a thread of its own, so that who waits for it can alway
 sense is asked of Modal in a second thread: a network that is gone is told in time, a container that starts is awaited.
 """
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
@@ -15,7 +16,9 @@ from remote.link import CloudError, NoAnswer, explained
 BEAT = 4.0  # seconds without an item after which Modal is asked whether it is there
 BEAT_SECONDS = 6.0  # that it has to answer
 LONGEST = 900.0  # seconds that an item may take, wherever Modal is
+WAITING = "waiting for a container on Modal; this takes up to a minute or two"
 T = TypeVar("T")
+Say = Callable[[str], Any]
 
 
 def pumped(
@@ -54,6 +57,70 @@ def pumped(
         pump.leave()
         if wait:
             reading.join(wait)
+
+
+def told(stream: Generator[Any, None, None], say: Say | None) -> Generator[Any, None, None]:
+    """A stream without its ticks; at the first of them, if nothing has come yet, what is waited for is said."""
+    waiting = True
+    try:
+        for item in stream:
+            if item is None:
+                if waiting and say is not None:
+                    say(WAITING)
+                waiting = False
+                continue
+            waiting = False
+            yield item
+    finally:
+        stream.close()
+
+
+def mapped(
+    method: Callable[[], Any],
+    inputs: Iterator[tuple],
+    alive: Callable[[], Any],
+    what: str,
+    say: Say | None,
+    ahead: int = 1_000,
+    patience: int = 1,
+) -> Iterator[Any]:
+    """Results, or exceptions, of a method for each of its inputs, in order, by Modal's map.
+
+    Modal's map takes all inputs at once, and can be ended only where it waits for them: so it is given as many as are
+    not yet answered, up to `ahead`, and waits for another one to the end.
+    """
+    sent = read = 0
+    left = threading.Event()
+
+    async def fed() -> AsyncIterator[tuple]:
+        nonlocal sent
+        for values in inputs:
+            while sent - read >= ahead:
+                await nap()
+            sent += 1
+            yield values
+        while read < sent:
+            await nap()
+
+    async def nap() -> None:  # the loop is that of the thread that reads the results
+        if left.is_set():
+            raise _Left
+        await asyncio.sleep(0.02)
+
+    def act() -> Iterator[Any]:
+        yield from method().starmap(fed(), order_outputs=True, return_exceptions=True)
+
+    results = pumped(act, alive, what, 1.0, patience, left.set, wait=3.0)
+    try:
+        for result in told(results, say):
+            read += 1
+            yield result
+    finally:
+        results.close()
+
+
+class _Left(Exception):
+    """Nobody waits for the results any more."""
 
 
 class _Pump:

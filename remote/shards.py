@@ -9,27 +9,33 @@ KEY is a hash of what decodes (the caller's key) and of the input, so that what 
 No more is held in memory than what is being decoded.
 """
 
-import hashlib
-import json
-import re
-import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from core.errors import DataError, RunError
-from core.files import write_atomic
+from remote.parts import (
+    Answer,
+    check_files,
+    failures_file,
+    forget,
+    in_shards,
+    look_at,
+    parts_folder,
+    put_together,
+    read_part,
+    stamp_of,
+    write_part,
+)
 
 LINES = 256  # of a shard
-LONGEST_LINE = 400_016  # bytes of a line that are looked at; more are no text that anybody decodes
 TRIES = 4  # of a line whose error is another each time
 GIVE_UP = 10  # shards that fail twice, one after the other: it is not the lines
 OPEN = 64  # parts of shards that wait for the rest of the file to be done
 
-Answer = dict[str, Any]  # {"text", ...} or {"error": a sentence}
 Task = tuple[int, list[str]]
 # Gets (number, lines) and yields (number, an answer for each line, or what went wrong with all of them) in any order.
 # It may take several before it yields one. What it raises breaks the job off.
@@ -75,7 +81,7 @@ def write_file(
     """
     began = time.monotonic()
     check_files(source, target)
-    seen = _look_at(source, f"{key}\n{lines}")
+    seen = look_at(source, f"{key}\n{lines}")
     folder = parts_folder(target) / seen.key
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,85 +89,13 @@ def write_file(
         raise RunError(f"{folder} cannot be made: {error.strerror}.") from None
     job = _Job(source, folder, lines, seen.lines, progress)
     job.run(mapper)
-    if _stamp(source) != seen.stamp:
+    if stamp_of(source) != seen.stamp:
         raise DataError(f"{source} was changed while it was read: run it again.")
-    failed = _put_together(source, target, folder, lines, to_line)
-    _forget(parts_folder(target))
+    failed = put_together(source, target, folder, lines, to_line)
+    forget(parts_folder(target))
     seconds = max(time.monotonic() - began, 1e-9)
     list_of_failed = failures_file(target) if failed else None
     return Written(seen.lines, failed, list_of_failed, round(seconds, 3), round(job.fresh_lines / seconds, 2))
-
-
-def parts_folder(target: Path) -> Path:
-    return target.with_name(target.name + ".parts")
-
-
-def failures_file(target: Path) -> Path:
-    return target.with_name(target.name + ".failed.jsonl")
-
-
-def check_files(source: Path, target: Path) -> None:
-    """Raises DataError, one sentence, before any work is done."""
-    try:
-        if not source.is_file():
-            raise DataError(f"There is no file {source}." if not source.exists() else f"{source} is not a file.")
-        if target.is_dir():
-            raise DataError(f"{target} is a directory: name a file to write.")
-        if not target.absolute().parent.is_dir():
-            raise DataError(f"There is no directory {target.absolute().parent} to write {target.name} in.")
-        if target.exists() and target.samefile(source):
-            raise DataError("The output must be another file than the input.")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{source} or {target} is not a usable file name: {error}.") from None
-
-
-# ------------------------------------------------------------------------------------------------------ the input
-
-
-@dataclass(frozen=True)
-class _Seen:
-    key: str
-    lines: int
-    stamp: tuple[int, int]
-
-
-def _look_at(source: Path, key: str) -> _Seen:
-    """Read the input once: its hash with the key, and how many lines there are."""
-    stamp, digest, lines, last = _stamp(source), hashlib.sha256(key.encode() + b"\0"), 0, b"\n"
-    with _opened(source) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-            lines += chunk.count(b"\n")
-            last = chunk[-1:]
-    return _Seen(digest.hexdigest()[:32], lines + (last != b"\n"), stamp)
-
-
-def read_lines(source: Path) -> Iterator[str]:
-    """The lines, one at a time: without their ends ("\\n" or "\\r\\n") and without a byte order mark; bytes that are
-    no UTF-8 become U+FFFD. Of a line of more than LONGEST_LINE bytes the beginning."""
-    with _opened(source) as file:
-        first = True
-        while line := file.readline(LONGEST_LINE):
-            whole = line.endswith(b"\n")
-            if whole:
-                line = line[:-2] if line.endswith(b"\r\n") else line[:-1]
-            text = line.decode("utf-8", "replace")
-            yield text.removeprefix("\ufeff") if first else text
-            first = False
-            while not whole and (rest := file.readline(LONGEST_LINE)):
-                whole = rest.endswith(b"\n")
-
-
-def _opened(source: Path) -> IO[bytes]:
-    try:
-        return open(source, "rb")
-    except OSError as error:
-        raise DataError(f"{source} cannot be read: {error.strerror}.") from None
-
-
-def _stamp(source: Path) -> tuple[int, int]:
-    stat = source.stat()
-    return stat.st_mtime_ns, stat.st_size
 
 
 # -------------------------------------------------------------------------------------------------------- the job
@@ -205,8 +139,13 @@ class _Job:
 
     def run(self, mapper: Mapper) -> None:
         while True:
-            for number, result in mapper(self._tasks()):
-                self._take(number, result)
+            results = mapper(self._tasks())
+            try:
+                for number, result in results:
+                    self._take(number, result)
+            finally:
+                if isinstance(results, Generator):
+                    results.close()  # now, and not when somebody forgets the exception
             for number in list(self._flying):  # a mapper that has forgotten one
                 self._take(number, RuntimeError("no answer came"))
             if not self._again and not self._halves:
@@ -233,8 +172,8 @@ class _Job:
         return self._halves.popleft() if self._halves else None
 
     def _fresh_shards(self, source: Path, size: int) -> Iterator[_Ask]:
-        for number, texts in enumerate(_in_shards(source, size)):
-            kept = _read_part(self.folder, number, len(texts))
+        for number, texts in enumerate(in_shards(source, size)):
+            kept = read_part(self.folder, number, len(texts))
             if kept is not None:
                 self.kept_lines += len(kept)
                 self.kept_failed += sum("error" in answer for answer in kept)
@@ -288,8 +227,7 @@ class _Job:
             self._again.append(_Ask(shard, again, [texts[place] for place in again]))
 
     def _finish(self, shard: _Shard) -> None:
-        lines = "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in shard.answers)
-        write_atomic(_part(self.folder, shard.number), lambda file: file.write(lines.encode("utf-8")))
+        write_part(self.folder, shard.number, shard.answers)
         self.fresh_lines += len(shard.answers)
         self.fresh_failed += sum("error" in answer for answer in shard.answers if answer)
         if self.tell is not None:
@@ -298,74 +236,6 @@ class _Job:
             self.tell(Progress(self.lines, done, failed, speed, (self.lines - done) / speed if speed else None))
 
 
-def _in_shards(source: Path, size: int) -> Iterator[list[str]]:
-    texts: list[str] = []
-    for text in read_lines(source):
-        texts.append(text)
-        if len(texts) == size:
-            yield texts
-            texts = []
-    if texts:
-        yield texts
-
-
 def _sentence(error: Exception) -> str:
     said = " ".join(str(error).split())[:500]
     return said or f"It failed: {type(error).__name__}."
-
-
-# ------------------------------------------------------------------------------------------------------ the parts
-
-
-def _part(folder: Path, number: int) -> Path:
-    return folder / f"{number:08d}.jsonl"
-
-
-def _read_part(folder: Path, number: int, size: int) -> list[Answer] | None:
-    """The answers of a shard that was done before, if they are whole."""
-    try:
-        lines = _part(folder, number).read_text(encoding="utf-8").split("\n")[:-1]
-        found = [json.loads(line) for line in lines]
-    except (OSError, ValueError):
-        return None
-    sound = len(found) == size and all(isinstance(a, dict) and ("text" in a or "error" in a) for a in found)
-    return found if sound else None
-
-
-def _put_together(source: Path, target: Path, folder: Path, size: int, to_line: Callable[[str, Answer], str]) -> int:
-    """The parts as one file, and the list of the lines that failed. Returns how many those are."""
-    failed = 0
-
-    def write(file: IO[bytes], failures: IO[bytes]) -> None:
-        nonlocal failed
-        line = 0
-        for number, texts in enumerate(_in_shards(source, size)):
-            answers = _read_part(folder, number, len(texts))
-            if answers is None:
-                raise RunError(f"{_part(folder, number)} is missing or broken: run it again.")
-            for text, answer in zip(texts, answers, strict=True):
-                line += 1
-                if "error" in answer:
-                    failed += 1
-                    entry = {"line": line, "text": text, "error": answer["error"]}
-                    failures.write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8"))
-                    file.write(b"\n")
-                else:
-                    written = re.sub(r"\r\n|\r|\n", " ", to_line(text, answer))
-                    file.write(written.encode("utf-8", "replace") + b"\n")
-
-    write_atomic(failures_file(target), lambda failures: write_atomic(target, lambda file: write(file, failures)))
-    if not failed:
-        failures_file(target).unlink(missing_ok=True)
-    return failed
-
-
-def _forget(parts: Path) -> None:
-    """The parts are in the output now. Of the folder only what was made here is removed."""
-    for folder in parts.iterdir():
-        if re.fullmatch(r"[0-9a-f]{32}", folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
-    try:
-        parts.rmdir()
-    except OSError:
-        pass

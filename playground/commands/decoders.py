@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -171,11 +172,12 @@ class _Cloud:
     def answers(self, texts: Sequence[str], together: int) -> Iterator[Answer]:
         from remote.client import written
 
-        for number, answer in enumerate(written(self.run, texts, self.config, **self.options), start=1):
-            if "error" in answer:
-                said = answer["error"]
-                raise TextError(f"Text {number}: {said}" if len(texts) > 1 else said)
-            yield answer
+        with closing(written(self.run, texts, self.config, **self.options)) as found:
+            for number, answer in enumerate(found, start=1):
+                if "error" in answer:
+                    said = answer["error"]
+                    raise TextError(f"Text {number}: {said}" if len(texts) > 1 else said)
+                yield answer
 
     def stream(self, text: str) -> Iterator["StreamEvent"]:
         from remote.client import stream

@@ -32,6 +32,7 @@ from playground.decoding_form import (
 from playground.header import NO_MODEL
 from playground.models import get_run
 from playground.site import OWN, Site
+from playground.tabs.decoding_there import steps_there, with_event, write_there
 from playground.views.decoding import Column, column_html
 
 REFRESH = 0.06  # seconds between two pictures of a column
@@ -256,8 +257,8 @@ def decode_columns(
         columns = [replace(column, config=replace(column.config, **own)) for column in columns]
         helper = chosen_assistant(model, assistant) if third == "assisted" else model
         if where == MODAL:
-            steps = _steps_there(model, text or "", [column.config for column in columns], helper)
-            pictures = _write_there(steps, columns, lambda: _requests.state(page, number))
+            steps = steps_there(model, text or "", [column.config for column in columns], helper, REFRESH)
+            pictures = write_there(steps, columns, lambda: _requests.state(page, number), REFRESH)
         else:
             streams = [_stream(run, text or "", column.config, helper) for column in columns]
             pictures = _write(streams, columns, lambda: _requests.state(page, number))
@@ -306,64 +307,7 @@ def _advance(column: Column, events: Iterator[Any]) -> Column:
     except UserError as error:  # of this column's settings; the others go on
         return replace(column, state="failed", message=str(error))
     column = replace(column, seconds=column.seconds + time.perf_counter() - began)
-    return _with_event(column, event) if event is not None else replace(column, state="done")
-
-
-def _with_event(column: Column, event: Any) -> Column:
-    if event.generation is None:
-        if event.sample:  # of several samples the first is shown until one is chosen
-            return column
-        return replace(column, hypothesis=event.hypothesis, beams=event.beams)
-    generation, config = event.generation, column.config
-    return replace(
-        column, state="done", hypothesis=generation.best, work=generation.work, truncated=generation.truncated,
-        beams=generation.hypotheses if config.searches_beams or config.reranks else [],
-    )  # fmt: skip
-
-
-def _steps_there(model: str, text: str, configs: list[GenerationConfig], assistant: str) -> Generator[Any, None, None]:
-    """Steps of all columns from Modal (remote.asking.Step); None now and then, where there is nothing new."""
-    from remote.client import columns
-
-    yield from columns(model, text, configs, assistant=assistant, tick=REFRESH)
-
-
-def _write_there(steps: Generator[Any, None, None], columns: list[Column], ask: Any) -> Iterator[list[Column]]:
-    """`_write`, where the steps come by themselves. While none has come, a container starts."""
-    from remote.client import WAITING
-
-    columns = [replace(column, state="writing", note=f"{WAITING[0].upper()}{WAITING[1:]}.") for column in columns]
-    yield columns
-    shown, changed = time.monotonic(), False
-    try:
-        for step in steps:
-            said = ask()
-            if said != "going":
-                if said == "stopped":
-                    yield [_stopped(c) if c.state == "writing" else c for c in columns]
-                return
-            if step is not None:
-                column = replace(columns[step.column], seconds=step.seconds)
-                if isinstance(step.event, str):
-                    column = replace(column, state="failed", message=step.event)
-                else:
-                    column = _with_event(column, step.event)
-                columns = [replace(c, note="") for c in columns]
-                columns[step.column] = column
-                changed = True
-            if changed and time.monotonic() - shown >= REFRESH:
-                shown, changed = time.monotonic(), False
-                yield columns
-        yield [replace(c, state="done", note="") if c.state == "writing" else c for c in columns]
-    except UserError as error:  # of all columns: what is written stands
-        yield [replace(c, state="failed", note="", message=str(error)) if c.state == "writing" else c for c in columns]
-    finally:
-        steps.close()
-
-
-def _stopped(column: Column) -> Column:
-    note = "" if column.hypothesis is not None else "Stopped by you before anything was written."
-    return replace(column, state="stopped", note=note)
+    return with_event(column, event) if event is not None else replace(column, state="done")
 
 
 def _page(request: gr.Request | None) -> str:

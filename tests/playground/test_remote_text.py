@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -192,8 +193,6 @@ def test_when_all_lines_fail_so_does_the_command(runs, call, tmp_path):
 
 def test_a_job_that_is_broken_off_goes_on(server, small_runs, tmp_path):
     """Ctrl-C in the middle of a file on Modal; the same command asks for the rest."""
-    import os
-
     source, target = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("".join(f"coffee {i}\n" for i in range(20_000)))
     command = [
@@ -218,6 +217,25 @@ def test_a_job_that_is_broken_off_goes_on(server, small_runs, tmp_path):
     fresh = found["lines_per_second"] * found["seconds"]
     assert (found["lines"], found["failed"]) == (20_000, 0) and fresh == pytest.approx(20_000 - kept * 512, abs=60)
     assert target.read_text(encoding="utf-8").count("\n") == 20_000 and not parts.exists()
+
+
+@pytest.mark.parametrize("hangs", ["ClassGet", "FunctionMap", "FunctionGetOutputs"])
+def test_ctrl_c_while_modal_hangs_leaves_no_trace(server, small_runs, hangs):
+    """Calls that are left alone when the program ends say nothing more."""
+    command = [sys.executable, "-m", "playground", "translate", "--run", "tiny-transformer", "--on", "modal", TEXT]
+    environment = os.environ | server.environment() | {"RUNS_DIR": str(small_runs), "OMP_NUM_THREADS": "1"}
+    before = server.asked[hangs]
+    server.hang(hangs)
+    try:
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            end = time.monotonic() + 60
+            while server.asked[hangs] == before and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            err = process.communicate(timeout=30)[1]
+    finally:
+        server.recover()
+    assert process.returncode == cli.INTERRUPTED and err.endswith("Interrupted.\n") and "Traceback" not in err, err
 
 
 # -------------------------------------------------------------------------------------------------------- evaluation

@@ -15,7 +15,8 @@ from core.evaluate import evaluate
 from core.run import load
 from remote import asking, link, names, pump
 from remote.link import CloudError, NotDeployed, NotThere
-from remote.shards import failures_file, write_file
+from remote.parts import failures_file
+from remote.shards import write_file
 from tests.playground.conftest import make_run
 from tests.remote.inference_server import inference_server, runs_of
 
@@ -298,7 +299,7 @@ def test_a_busy_server_is_waited_for(server, monkeypatch):
 
 def test_a_network_that_is_gone_is_told(server, monkeypatch):
     monkeypatch.setattr(pump, "BEAT", 0.1)
-    monkeypatch.setattr(asking, "BEAT_SECONDS", 0.5)
+    monkeypatch.setattr(pump, "BEAT_SECONDS", 0.5)
     monkeypatch.setattr(asking, "PATIENCE", 1)
     there = asking.there("tiny-gpt")
     server.hang("ClassGet")
@@ -351,7 +352,7 @@ def test_an_evaluation_that_is_interrupted_is_cancelled_there(server, monkeypatc
         return list(server.calls.calls.values())[before:]
 
     before = len(server.calls.calls)
-    monkeypatch.setattr(asking, "_told", interrupted)
+    monkeypatch.setattr(asking, "told", interrupted)
     documents = ["The function returns. " * 200] * 500
     with pytest.raises(KeyboardInterrupt):
         asking.evaluate(asking.there("tiny-gpt"), documents=documents)

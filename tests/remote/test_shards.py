@@ -8,8 +8,9 @@ from itertools import islice
 import pytest
 
 from core.errors import DataError, RunError
-from remote import shards
-from remote.shards import parts_folder, read_lines, write_file
+from remote import parts, shards
+from remote.parts import failures_file, parts_folder, read_lines
+from remote.shards import write_file
 
 
 def upper(texts):
@@ -69,7 +70,7 @@ def files(tmp_path):
 
 
 def failures(target):
-    return [json.loads(line) for line in shards.failures_file(target).read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in failures_file(target).read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("mapper", [plain, backwards, threaded])
@@ -114,7 +115,7 @@ def _count(data):
 
 
 def test_of_a_huge_line_the_beginning_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "LONGEST_LINE", 8)
+    monkeypatch.setattr(parts, "LONGEST_LINE", 8)
     (tmp_path / "in.txt").write_bytes(b"a\n" + b"b" * 100 + b"\nc\n1234567\n12345678\n" + b"d" * 16)
     assert list(read_lines(tmp_path / "in.txt")) == ["a", "b" * 8, "c", "1234567", "12345678", "d" * 8]
 
@@ -125,7 +126,7 @@ def test_lines_that_fail_are_listed_and_harm_no_other(files):
     mapper = Shaky()
     done = write_file(source, target, mapper, "key", lines=64)
     bad = [i for i in range(300) if i % 37 == 0]
-    assert done.failed == len(bad) and done.failures == shards.failures_file(target)
+    assert done.failed == len(bad) and done.failures == failures_file(target)
     assert target.read_text().split("\n")[:-1] == ["" if i in bad else str(i) for i in range(300)]
     assert failures(target) == [{"line": i + 1, "text": f"{i} bad", "error": f"{i} bad is bad"} for i in bad]
     again = [texts for texts in mapper.asked if len(texts) < 40]
@@ -145,7 +146,7 @@ def test_a_line_that_fails_with_another_error_each_time_is_tried_a_few_times(fil
     done = write_file(source, target, moody, "key")
     assert times == {"a": 1, "b": shards.TRIES} and done.failed == 1
     done = write_file(source, target, plain, "key")
-    assert done.failed == 0 and not shards.failures_file(target).exists(), "an old list is not left beside new results"
+    assert done.failed == 0 and not failures_file(target).exists(), "an old list is not left beside new results"
 
 
 def test_a_shard_that_fails_is_asked_for_again_and_then_in_halves(files):
