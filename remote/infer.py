@@ -59,6 +59,7 @@ class Prompts:
         except UserError as error:
             return [{"error": str(error)} for _ in texts]
         found: list[dict[str, Any]] = [{}] * len(texts)
+        decodes = [decode if isinstance(decode, str) else "" for decode in decodes]
         for decode in dict.fromkeys(decodes):
             places = [place for place, other in enumerate(decodes) if other == decode]
             try:

@@ -251,7 +251,8 @@ def decode_columns(
         if not model:
             raise RunError(NO_MODEL)
         run = get_run(model)
-        run.model  # noqa: B018 - read from disk here, so that a broken file is said in place
+        if where != MODAL:
+            run.model  # noqa: B018 - read from disk here, so that a broken file is said in place
         # What this model must never write, and what ends a text of it, is not up to the settings.
         own = {name: getattr(run.config.decode, name) for name in ("bad_words_ids", "stop_ids", "forced_prefix_ids")}
         columns = [replace(column, config=replace(column.config, **own)) for column in columns]

@@ -75,8 +75,9 @@ def test_prompts_are_what_generate_returns(name):
 def test_prompts_of_a_run_that_is_not_there_say_so():
     for answer in infer.Prompts(run="nope").write.local(["a", "b"], ["{}", "{}"]):
         assert "There is no run 'nope'" in answer["error"]
-    (answer,) = infer.Prompts(run="shakespeare-gpt").write.local(["a"], [plain(GenerationConfig(strategy="assisted"))])
-    assert "assistant" in answer["error"]
+    decodes = [plain(GenerationConfig(strategy="assisted")), {"top_p": 0.5}, plain(GREEDY)]
+    found = infer.Prompts(run="shakespeare-gpt").write.local(["a", "b", "c"], decodes)
+    assert "assistant" in found[0]["error"] and "no JSON" in found[1]["error"] and found[2]["tokens"] > 0
 
 
 # ------------------------------------------------------------------------------------------------------ a Volume
