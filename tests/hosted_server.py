@@ -30,22 +30,36 @@ class Server:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
 
+FUNCTION = (  # the function of the app, as a container would call it
+    "import sys, uvicorn, remote.web; app = remote.web.web.local(); "
+    "uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False)"
+)
+
+
 @contextmanager
-def hosted(folder: Path, users: dict[str, str] | None = None) -> Iterator[Server]:
-    """Served from `folder`, until the block ends."""
+def hosted(folder: Path, users: dict[str, str] | None = None, function: bool = False) -> Iterator[Server]:
+    """Served with the runs of `folder`/runs, until the block ends. function: by the function of the app, to which
+    `folder` is the Volume; else by `python -m remote.hosted`."""
     runs, log = folder / "runs", folder / "server.log"
     runs.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {name: value for name, value in os.environ.items() if name != "LLM_SCRATCH_USERS"}
+    environment = {
+        name: value for name, value in os.environ.items()
+        if name != "LLM_SCRATCH_USERS" and not name.startswith("MODAL_")
+    }  # fmt: skip
+    environment["MODAL_CONFIG_PATH"] = str(folder / "no account")
     environment |= {"PORT": str(port), "RUNS_DIR": str(runs), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     if users:
         environment["LLM_SCRATCH_USERS"] = "\n".join(f"{name}:{password}" for name, password in users.items())
+    command = ["-m", "remote.hosted"]
+    if function:
+        environment |= {"LLM_SCRATCH_STORE": str(folder), "TMPDIR": str(folder / "disk")}
+        (folder / "disk").mkdir()
+        command, runs = ["-c", FUNCTION, str(port)], folder / "disk" / "llm-scratch-web" / "runs"
     with open(log, "wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "remote.hosted"], cwd=ROOT, env=environment, stdout=file, stderr=file
-        )
+        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=file, stderr=file)
     server = Server(f"http://127.0.0.1:{port}", runs, log)
     began = time.monotonic()
     try:
