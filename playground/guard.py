@@ -23,6 +23,7 @@ from playground.site import Site, on, visitor
 SESSIONS = 200  # pages that are remembered; the oldest are forgotten
 UNREAD = 40  # answers that wait for a page to fetch them
 WENT_WRONG = "That did not work, because of a mistake in this program. Try something else, or load the page again."
+OUT_OF_DATE = "This page does not offer that, or not any more: load it again."
 logger = logging.getLogger("llm_scratch.guard")
 
 
@@ -35,8 +36,12 @@ class HostedBlocks(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *given: Any, **named: Any) -> Any:
         for component, value in zip(block_fn.inputs, inputs):
             if not may_be(value, isinstance(component, gr.File)):
-                raise gr.Error("A value is not of the kind that belongs there.", print_exception=False)
-        return await super().preprocess_data(block_fn, inputs, *given, **named)
+                raise gr.Error(OUT_OF_DATE, print_exception=False)
+        try:
+            return await super().preprocess_data(block_fn, inputs, *given, **named)
+        except Exception as error:  # a choice that is not offered (any more), a number out of its bounds
+            logger.info("a value was refused: %s", type(error).__name__)
+            raise gr.Error(OUT_OF_DATE, print_exception=False) from None
 
 
 def may_be(value: Any, file: bool) -> bool:

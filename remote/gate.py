@@ -175,7 +175,9 @@ class Gate:
                     if name.lower() not in _OWN and (cookie := self._cookie(name, value))
                 ]
                 extra = {**HEADERS, **({"strict-transport-security": "max-age=31536000"} if self.https else {})}
-                if not any(name.lower() == b"cache-control" for name, _ in headers) and "/assets/" not in scope["path"]:
+                if not any(name.lower() == b"cache-control" for name, _ in headers) and not _FILES.search(
+                    scope["path"]
+                ):
                     extra["cache-control"] = "no-store"
                 headers += [(name.encode(), value.encode()) for name, value in extra.items()]
                 message = {**message, "headers": headers}
@@ -194,6 +196,7 @@ class Gate:
         return f"{text}; Path={STUDIO}; SameSite=Strict".encode("latin-1")
 
 
+_FILES = re.compile(r"/(assets|static|svelte)/")  # the same for everybody
 _OWN = {b"access-control-allow-credentials", b"access-control-allow-origin", b"server"}
 
 

@@ -57,7 +57,7 @@ def sign_in(page, name, password):
     page.get_by_role("button", name="Login").click()
 
 
-def test_everybody_can_look_and_try(open_page):
+def test_everybody_can_look_and_try(open_page, site):
     page = open_page()
     text = f"I saw a cat in {MARK}."
     box = page.locator("#text textarea")
@@ -76,6 +76,7 @@ def test_everybody_can_look_and_try(open_page):
     expect(page.locator("#decoding-greedy")).to_contain_text("Ended by itself")
     page.locator("#model input").click()
     page.get_by_role("option", name=re.compile("mine")).click()  # of the Volume
+    assert (site.runs / "mine" / "config.json").exists() and not (site.runs / "mine" / "checkpoints").exists()
     expect(page.locator("#facts")).to_contain_text("GPT")
     page.locator("#decoding-run").click()
     page.locator("#decoding-stop").click()

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from core.run import BUNDLED
+from playground.guard import OUT_OF_DATE
 from remote.hosted import SignIn, hosted_app, read_users
 from tests.hosted_server import USERS, Caller, hosted
 
@@ -116,6 +117,7 @@ def test_settings_hold_for_direct_calls_too(stranger):
     assert refused(decode(Model="/etc")) and refused(decode(Model="hf:org/name"))
     assert "decoding-token" not in json.dumps(decode(Model=["mine"]))
     assert refused(decode(Text="x" * 2_001)) and refused(decode(Text=FILE))
+    assert decode(Model=f"hf:org/{MARK}")["output"]["error"] == OUT_OF_DATE
     told = decode(**{"Third strategy": "assisted", "Assistant": f"/etc/{MARK}"})
     assert told["success"] and MARK not in json.dumps(told)
     assert decode(Text="x" * 2_000, **{long: 1})["success"]
