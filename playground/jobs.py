@@ -5,20 +5,18 @@ what a run does is read from its directory, so that any number of pages and term
 """
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
-import core
+from core.child import detached
 from core.config import RunConfig
 from core.errors import RunError
 from core.run import (
@@ -169,26 +167,16 @@ class LocalBackend:
             )
 
     def _start(self, directory: Path, *options: str) -> None:
-        polite = ["nice", "-n", "5"] if shutil.which("nice") else []  # the page stays quick beside it
         before, steps = read_status(directory), read_config(directory).train.max_steps
         for wish in ("stop", "pause"):  # of the time before
             (directory / wish).unlink(missing_ok=True)
         with open(directory / "train.log", "ab") as log:
             # So that its last words are its own, should it be killed before it can say anything.
             log.write(f"{time.strftime('%H:%M:%S')}  {'going on' if options else 'starting'}\n".encode())
-            log.flush()
-            process = subprocess.Popen(
-                [*polite, sys.executable, "-m", "core.train.loop", str(directory), *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # neither Ctrl-C nor the end of the app reaches it
-                env={**os.environ, "PYTHONPATH": import_path(), "PYTHONUNBUFFERED": "1"},
-            )
+        process = detached("core.train.loop", str(directory), *options, log=directory / "train.log", polite=True)
         # Until the process has imported its libraries it cannot say this itself.
         now = Status(step=before.step, steps=steps, seconds=before.seconds, pid=process.pid, started=time.time())
         replace(now, message="starting").write(directory)
-        Thread(target=process.wait, daemon=True).start()  # so that it does not stay behind as a zombie
 
     # -- pausing and stopping --------------------------------------------------------------------------------------
 
@@ -251,12 +239,6 @@ class LocalBackend:
 def _can_go_on(directory: Path) -> bool:
     """Whether there is a checkpoint; that of a run which trains elsewhere is there."""
     return (directory / "checkpoints" / "last.ckpt").is_file() or read_status(directory).backend == "modal"
-
-
-def import_path() -> str:
-    """PYTHONPATH of a process that is to find this project, wherever it runs."""
-    root = str(Path(core.__file__).resolve().parent.parent)
-    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
 def _is_training(pid: int, directory: Path) -> bool:

@@ -4,7 +4,6 @@ python -m playground.preview < config.json      what the page runs: one JSON doc
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,12 +11,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from core.child import environment
 from core.config import RunConfig
 from core.data.preview import Preview, preview
 from core.errors import DataError, UserError
 from core.run import default_runs_dir
 from core.strict import from_dict
-from playground.jobs import import_path
 
 LIMIT = 120.0  # seconds
 TICK = 0.25
@@ -35,7 +34,7 @@ class Asked:
             question.seek(0)
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "playground.preview"], stdin=question, stdout=self.said, stderr=self.noise,
-                env={**os.environ, "PYTHONPATH": import_path()},
+                env=environment(),
             )  # fmt: skip
 
     def __enter__(self) -> "Asked":

@@ -3,18 +3,14 @@
 python -m playground.sweeps DIRECTORY      what `launch_sweep` starts
 """
 
-import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-import core
+from core.child import detached
 from core.errors import RunError, UserError
 from core.run import Status
 from core.sweep import SweepSpec
@@ -80,26 +76,11 @@ def stop_sweep(name: str, runs_dir: Path | None = None) -> str:
 def _start(sweep: Sweep) -> None:
     if here().is_hosted:
         raise RunError("The machine of this page runs no sweeps: start them from your own.")
-    root = str(Path(core.__file__).resolve().parent.parent)
     directory = sweep.directory.resolve()
     (directory / "stop").unlink(missing_ok=True)
-    polite = ["nice", "-n", "5"] if shutil.which("nice") else []
-    with open(directory / "sweep.log", "ab") as log:
-        process = subprocess.Popen(
-            [*polite, sys.executable, "-m", "playground.sweeps", str(directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # neither Ctrl-C nor the end of the app reaches it
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
-                "PYTHONUNBUFFERED": "1",
-            },
-        )
+    process = detached("playground.sweeps", str(directory), log=directory / "sweep.log", polite=True)
     now = Status(steps=sweep.planned, step=sum(t.step for t in sweep.trials), pid=process.pid, started=time.time())
     replace(now, message="starting").write(directory)
-    Thread(target=process.wait, daemon=True).start()  # so that it does not stay behind as a zombie
 
 
 def main(directory: Path) -> int:

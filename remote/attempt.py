@@ -7,7 +7,6 @@ taken away (on a GPU: as far as its arithmetic repeats itself).
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import core
+from core.child import environment
 from core.config import RunConfig
 from core.errors import RunError, UserError
 from core.files import check_name, read_json, write_json
@@ -162,17 +161,13 @@ class Attempt:
         return self._end(process.returncode, note, saver)
 
     def _start(self) -> subprocess.Popen:
-        root = str(Path(core.__file__).resolve().parent.parent)
         place = {
             "backend": "modal", "call_id": self.call_id, "machine": self.order.gpu, "pid": None,
             "price_per_hour": self.order.price_per_hour,
         }  # fmt: skip
-        environment = {
-            **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
-            "PYTHONUNBUFFERED": "1", PLACE: json.dumps(place), **self.environment,
-        }  # fmt: skip
         command = [sys.executable, "-m", "core.train.loop", str(self.run), "--echo"]
-        return subprocess.Popen([*command, *(["--resume"] if self._can_resume() else [])], env=environment)
+        variables = environment(**{PLACE: json.dumps(place)}, **self.environment)
+        return subprocess.Popen([*command, *(["--resume"] if self._can_resume() else [])], env=variables)
 
     def _hear(self, note: dict[str, Any]) -> None:
         """Do what is wished; stop when the time is over."""

@@ -8,8 +8,6 @@ found again after the machine was switched off, by the ids in their directories.
 """
 
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import core
+from core.child import detached
 from core.errors import RunError, UserError
 from core.files import write_atomic, write_json
 from core.run import Status, read_status, status_from
@@ -196,20 +194,7 @@ def ensure_followed(runs_dir: Path) -> bool:
             pass
     except RunError:
         return False
-    root = str(Path(core.__file__).resolve().parent.parent)
-    with open(folder / "follow.log", "ab") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", "remote.follow", str(runs_dir)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # neither Ctrl-C nor the end of the app reaches it
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
-                "PYTHONUNBUFFERED": "1",
-            },
-        )
+    detached("remote.follow", str(runs_dir), log=folder / "follow.log")
     return True
 
 

@@ -18,7 +18,7 @@ import lightning as L
 import torch
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
-import core
+from core.child import environment
 from core.config import TrainConfig
 from core.errors import ConfigError, RunError
 from core.run import Status, read_config, read_status
@@ -82,12 +82,9 @@ def _strategy(train: TrainConfig) -> "Strategy | str":
 
 def train_in_processes(directory: Path, resume: bool, echo: Callable[[str], None] | None) -> Status:
     """Have the run trained by `python -m core.train.loop`, which starts the others. RunError if it fails."""
-    root = str(Path(core.__file__).resolve().parent.parent)
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
     command = [sys.executable, "-m", "core.train.loop", str(directory), "--echo", *(["--resume"] if resume else [])]
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
     ) as process:
         assert process.stdout is not None
         while line := _next_line(process.stdout):

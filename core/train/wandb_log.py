@@ -20,7 +20,7 @@ from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-import core
+from core.child import environment
 from core.config import RunConfig
 from core.errors import RunError
 from core.files import read_json, write_json
@@ -118,7 +118,6 @@ def start(config: RunConfig, directory: Path, say: Say) -> WandbLog | None:
         return None
     if mode != config.train.wandb and config.train.wandb == "online":
         say("wandb: there is no WANDB_API_KEY, so the run is logged offline")
-    root = str(Path(core.__file__).resolve().parent.parent)
     sizes = ["0", "0"]
     if (directory / KEPT).exists():  # logged before: only what is new; else all that there is
         sizes = [str(_size(directory / name)) for name in ("metrics.jsonl", "samples.jsonl")]
@@ -129,7 +128,7 @@ def start(config: RunConfig, directory: Path, say: Say) -> WandbLog | None:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for training; this ends after it
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))},
+            env=environment(),
         )
     except OSError as error:
         say(f"wandb: its process cannot be started ({error.strerror}); training goes on without it")

@@ -114,8 +114,9 @@ def pull(name: str | None, what: str) -> Iterator[list[Any]]:
     finally:
         ended.append(True)
     choices = run_choices()
+    said_last = f"{name} is here: {len(value.files)} files, {value.bytes / 1e6:,.1f} MB."
     yield [
-        notice(f"{name} is here: {len(value.files)} files, {value.bytes / 1e6:,.1f} MB.", "info"), gr.update(visible=False),
+        notice(said_last, "info"), gr.update(visible=False),
         gr.update(choices=choices, value=name), gr.update(choices=choices), gr.update(choices=models.model_choices()),
     ]  # fmt: skip
 

@@ -51,7 +51,8 @@ def status_html(
     return (
         f'<div class="training-status"><p class="training-state"><b>{escape(name)}</b> '
         f'<span class="training-badge training-{escape(status.state)}">{escape(what)}</span>'
-        f'{place}{doing}{_wandb(status.wandb_url, wandb_sync)}</p>{bar}<dl class="training-tiles">{tiles}</dl>{told}</div>'
+        f"{place}{doing}{_wandb(status.wandb_url, wandb_sync)}</p>"
+        f'{bar}<dl class="training-tiles">{tiles}</dl>{told}</div>'
     )
 
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from core import child
 from core.config import RunConfig
 from core.errors import ConfigError, RunError
 from core.run import Status, create_run, read_status
@@ -128,7 +129,7 @@ def test_wishes_of_the_time_before_are_forgotten_when_a_run_goes_on(backend, mon
     Status(state="cancelled", step=5, steps=9, seconds=3.0).write(directory)
     for wish in ("stop", "pause"):
         (directory / wish).touch()
-    monkeypatch.setattr(jobs.sys, "executable", "true")
+    monkeypatch.setattr(child.sys, "executable", "true")
     backend.resume("again")
     assert not (directory / "stop").exists() and not (directory / "pause").exists()
 
@@ -232,7 +233,7 @@ def test_only_the_end_of_a_long_log_is_read(tmp_path):
 
 
 def test_a_started_run_is_queued_before_its_process_can_say_so(backend, monkeypatch, tmp_path):
-    monkeypatch.setattr(jobs.sys, "executable", "sleep")  # never becomes a training process
+    monkeypatch.setattr(child.sys, "executable", "sleep")  # never becomes a training process
     directory = backend.launch(TINY, "slow")
     status = read_status(directory)
     assert status.steps == TINY.train.max_steps

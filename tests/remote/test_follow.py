@@ -198,8 +198,8 @@ def test_a_run_elsewhere_is_as_it_was_last_heard_of(copy):
 
 def test_the_process_is_started_once_and_only_where_there_is_something_to_follow(copy, monkeypatch, tmp_path):
     started = []
-    monkeypatch.setattr(follow.subprocess, "Popen", lambda command, **options: started.append(command))
-    assert ensure_followed(copy.parent) and started[0][2] == "remote.follow"
+    monkeypatch.setattr(follow, "detached", lambda *command, log: started.append(command))
+    assert ensure_followed(copy.parent) and started == [("remote.follow", str(copy.parent.resolve()))]
     with follow._only_one(copy.parent / follow.FOLDER):
         assert not ensure_followed(copy.parent)
     Status(state="done", backend="modal").write(copy)
