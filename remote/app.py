@@ -28,8 +28,8 @@ def train(
 ) -> None:  # fmt: skip
     """Train a preset into runs/RUN_NAME of the Volume. set: section.field=value, several with spaces between them."""
     from core.presets import preset as named
-    from remote.attempt import Order
     from remote.prices import parse_gpu, usd_per_hour
+    from remote.training.attempt import Order
 
     _, count = parse_gpu(gpu)
     changes = [*set.split(), *([f"train.max_steps={steps}"] if steps else []), f"train.devices={count}"]

@@ -3,20 +3,20 @@
 Whatever goes wrong is a CloudError: one sentence, within ten seconds.
 """
 
-from remote.asking import WAITING, columns, mapper, stream, write, written
-from remote.asking import evaluate as evaluate_there
-from remote.asking_data import prepare
-from remote.backend import GRACE, MOST_HOURS, ModalBackend
 from remote.calls import Access, access, link_of
+from remote.decoding.asking import WAITING, columns, mapper, stream, write, written
+from remote.decoding.asking import evaluate as evaluate_there
+from remote.decoding.on_modal import There, there
+from remote.decoding.parts import check_files, parts_folder
+from remote.decoding.shards import Progress as FileProgress
+from remote.decoding.shards import write_file
 from remote.deploying import deploy
-from remote.follow import ensure_followed
 from remote.link import SECONDS, CloudError, NotDeployed
 from remote.names import DEFAULT_GPU
-from remote.on_modal import There, there
-from remote.parts import check_files, parts_folder
 from remote.prices import DATE, GPUS, SOURCE, Estimate, estimate, parse_gpu, usd_per_hour
-from remote.shards import Progress as FileProgress
-from remote.shards import write_file
+from remote.training.backend import GRACE, MOST_HOURS, ModalBackend
+from remote.training.follow import ensure_followed
+from remote.training.preparing import prepare
 from remote.transfer import Transferred, delete_remote, pull, push, remote_runs
 
 __all__ = [

@@ -11,8 +11,8 @@ from typing import Any
 import modal
 
 from remote import names, prices
-from remote.attempt import Attempt, Order
 from remote.image import app, commit, is_cloud, reload, secrets, volumes
+from remote.training.attempt import Attempt, Order
 
 # Of what interrupts a function Modal counts only failures, not preemptions. Each time the run goes on from its last
 # checkpoint.

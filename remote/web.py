@@ -11,7 +11,7 @@ from typing import Any
 import modal
 
 from remote import names
-from remote.hosted import hosted_app, read_users
+from remote.hosting.hosted import hosted_app, read_users
 from remote.image import app, is_cloud, secrets, volumes
 
 __all__ = ["hosted_app", "web"]
@@ -33,8 +33,8 @@ CORES = 2.0
 def web() -> Any:
     """The page, the studio if there is a secret with users, and /health."""
     from playground.site import HOSTED
-    from remote import quiet
-    from remote.copies import Copies
+    from remote.hosting import quiet
+    from remote.hosting.copies import Copies
 
     runs = Path(tempfile.gettempdir()) / "llm-scratch-web" / "runs"
     # Libraries see the cores of the machine, of which the container has a few.
@@ -48,6 +48,6 @@ def web() -> Any:
 def follow(runs: Path) -> None:
     """Have the runs followed that train now."""
     if is_cloud():
-        from remote.follow import ensure_followed
+        from remote.training.follow import ensure_followed
 
         ensure_followed(runs)

@@ -39,7 +39,7 @@ FUNCTION = (  # the function of the app, as a container would call it
 @contextmanager
 def hosted(folder: Path, users: dict[str, str] | None = None, function: bool = False) -> Iterator[Server]:
     """Served with the runs of `folder`/runs, until the block ends. function: by the function of the app, to which
-    `folder` is the Volume; else by `python -m remote.hosted`."""
+    `folder` is the Volume; else by `python -m remote.hosting.hosted`."""
     runs, log = folder / "runs", folder / "server.log"
     runs.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
@@ -53,7 +53,7 @@ def hosted(folder: Path, users: dict[str, str] | None = None, function: bool = F
     environment |= {"PORT": str(port), "RUNS_DIR": str(runs), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     if users:
         environment["LLM_SCRATCH_USERS"] = "\n".join(f"{name}:{password}" for name, password in users.items())
-    command = ["-m", "remote.hosted"]
+    command = ["-m", "remote.hosting.hosted"]
     if function:
         environment |= {"LLM_SCRATCH_STORE": str(folder), "TMPDIR": str(folder / "disk")}
         (folder / "disk").mkdir()

@@ -41,7 +41,7 @@ class Decoder(Protocol):
     def stream(self, text: str) -> Iterator["StreamEvent"]: ...
 
     def mapper(self, tasks: Tasks) -> Iterable[tuple[int, list[Answer] | Exception]]:
-        """For remote.shards."""
+        """For remote.decoding.shards."""
 
     def key(self) -> str:
         """Equal for what gives the same results."""

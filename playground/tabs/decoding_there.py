@@ -25,7 +25,7 @@ def with_event(column: Column, event: Any) -> Column:
 def steps_there(
     model: str, text: str, configs: list[GenerationConfig], assistant: str, tick: float
 ) -> Generator[Any, None, None]:
-    """Steps of all columns from Modal (remote.asking.Step); None now and then, where there is nothing new."""
+    """Steps of all columns from Modal (remote.decoding.asking.Step); None now and then, where there is nothing new."""
     from remote.client import columns
 
     yield from columns(model, text, configs, assistant=assistant, tick=tick)

@@ -3,8 +3,8 @@
 import shutil
 
 from remote.link import CloudError
-from remote.store import FolderStore
 from remote.transfer import write_manifest
+from remote.transfer.store import FolderStore
 
 
 class Flaky(FolderStore):

@@ -14,8 +14,8 @@ from core.errors import ConfigError, DataError, RunError, TextError
 from core.evaluate import evaluate
 from core.run import load
 from remote import infer, names
-from remote.parts import failures_file
-from remote.shards import write_file
+from remote.decoding.parts import failures_file
+from remote.decoding.shards import write_file
 from tests.playground.conftest import make_run
 
 GREEDY = GenerationConfig(max_new_tokens=20)

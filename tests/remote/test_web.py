@@ -11,7 +11,7 @@ import pytest
 
 from core.run import BUNDLED
 from playground.guard import OUT_OF_DATE
-from remote.hosted import SignIn, hosted_app, read_users
+from remote.hosting.hosted import SignIn, hosted_app, read_users
 from tests.hosted_server import USERS, Caller, hosted
 
 MARK = "WhatSomebodyTyped"

@@ -1,0 +1,1 @@
+"""Runs that train on Modal: what a container does, what this machine follows, and what is wished of them."""
