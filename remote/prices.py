@@ -1,6 +1,7 @@
 """What a GPU costs on Modal, and what a training would: one table, with its date. Imports no modal.
 
-Prices change; the bill is Modal's. Peaks are the makers' figures for dense bfloat16 products (T4: float16).
+Prices change; the bill is Modal's. Peaks are the maker's figures for dense products in the precision that training
+chooses there: bfloat16, on a T4 float32.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Gpu:
 GPUS = {
     gpu.name: gpu
     for gpu in (
-        Gpu("T4", 16, 0.5904, 65),
+        Gpu("T4", 16, 0.5904, 8.1),
         Gpu("L4", 24, 0.7992, 121),
         Gpu("A10", 24, 1.1016, 125, most=4),
         Gpu("L40S", 48, 1.9512, 362),
