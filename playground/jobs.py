@@ -33,6 +33,7 @@ from core.run import (
     read_status,
 )  # fmt: skip
 from core.runs_admin import own_run
+from core.train.resuming import check_resumable
 from playground.figures import Figures, read_figures, read_samples
 from playground.resuming import change_rest
 from playground.site import here
@@ -146,6 +147,7 @@ class LocalBackend:
             status = read_status(directory)
             if status.is_active:
                 raise RunError(f"The run {directory.name} is training already.")
+            check_resumable(directory)
             config = read_config(directory).with_overrides(assignments)
             if status.state == "done" and status.step >= config.train.max_steps:
                 raise RunError(

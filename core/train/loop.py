@@ -27,6 +27,7 @@ from core.train.memory import keep_memory
 from core.train.module import TrainingModule
 from core.train.precision import choose_precision
 from core.train.processes import LAUNCHED, is_first, make_trainer, train_in_processes, wanted_processes
+from core.train.resuming import check_resumable
 from core.train.sharding import is_sharded, restore_optimizers
 from core.train.throughput import memory_held
 from core.train.wandb_log import start as start_wandb
@@ -45,6 +46,8 @@ def train(directory: Path, resume: bool = False, echo: Callable[[str], None] | N
     Whatever ends training early is written into status.json; a UserError is raised again for the caller to show.
     Several processes (train.devices, train.num_nodes) are started by a process of their own, which calls this again.
     """
+    if resume and is_first():
+        check_resumable(directory)
     if wanted_processes(directory) and not os.environ.get(LAUNCHED):
         return train_in_processes(directory, resume, echo)
     log = open(directory / "train.log" if is_first() else os.devnull, "a", encoding="utf-8", buffering=1)
@@ -54,10 +57,7 @@ def train(directory: Path, resume: bool = False, echo: Callable[[str], None] | N
         if echo is not None and is_first():
             echo(text)
 
-    status = read_status(directory)
     try:
-        if resume and is_first() and status.is_active and status.pid not in (None, os.getpid()):
-            raise RunError(f"The run {directory.name} is still training (process {status.pid}).")
         return _train(directory, resume, say)
     except BaseException as error:
         text = str(error) if isinstance(error, UserError) else _sentence(error)

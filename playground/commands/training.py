@@ -134,6 +134,7 @@ def train(args: Namespace) -> int:
         show(args, {"presets": presets}, (f"{name:<18} {about}" for name, about in presets.items()))
         return 0
     from core.run import create_run, find_run, read_config, read_metrics
+    from core.train.resuming import check_resumable
     from playground.jobs import unused_name
     from playground.resuming import change_rest
 
@@ -149,6 +150,7 @@ def train(args: Namespace) -> int:
     if args.resume:
         directory = find_run(args.run_name, args.runs_dir)
         read_config(directory)  # an imported checkpoint is refused before anything is written
+        check_resumable(directory)
         change_rest(directory, args.set)
     else:
         config = run_config(args)
