@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from core.config import RunConfig
-from core.errors import RunError, UserError
+from core.errors import ConfigError, DataError, RunError, UserError
 from core.run import Status, read_config, read_metrics
 from core.runs_admin import delete_run
 from core.sweep import Trial, goes_on, ranking, result, trial_config
@@ -23,6 +23,7 @@ from playground.sweep_files import Sweep, TrialState, how_to_go_on, told
 LOOK = 0.5  # seconds between two looks at the trials
 SIGN_OF_LIFE = 5.0  # seconds between two writes of status.json
 LOCK_SECONDS = 2.0  # that a process which has ended may still hold its lock
+AGAIN = 15.0  # seconds until a place that could not be reached is asked again
 OPEN = ("waiting", "running", "resting", "done")  # states of trials that may still be trained or compared
 Say = Callable[[str], None]
 
@@ -51,7 +52,8 @@ class Runner:
         self.most = min(sweep.spec.at_once, MAX_RUNNING) if backend.name == "local" else sweep.spec.at_once
         self.stop_file = sweep.directory / "stop"
         self.began, self.wrote = time.time(), 0.0
-        self.waits_for_room = False
+        self.waits_for = ""  # why no trial can be started now: there is no room, or the place cannot be reached
+        self.not_before = 0.0  # time.monotonic() at which such a place is asked again
         self.refused: set[int] = set()  # trials that could not be started once
 
     def run(self) -> Status:
@@ -142,18 +144,26 @@ class Runner:
         return status is not None and status.is_active
 
     def _has_room(self) -> bool:
+        if time.monotonic() < self.not_before:
+            return False
         try:
             self.backend.check_room()
         except RunError as error:
-            if not self.waits_for_room:
-                self.say(f"waiting: {error}")
-            self.waits_for_room = True
+            self._wait_for(str(error))
             return False
-        self.waits_for_room = False
+        if not self.not_before:
+            self.waits_for = ""
         return True
 
+    def _wait_for(self, why: str) -> None:
+        if why != self.waits_for:
+            self.say(f"waiting: {why}")
+            self.waits_for = why
+            self._status("running")
+
     def _begin(self, trial: TrialState) -> bool | None:
-        """Have the trial trained to the rung. False if there is nothing to wait for; None if the room was taken."""
+        """Have the trial trained to the rung. False if there is nothing to wait for; None if it is to be tried again:
+        the room was taken, or the place cannot be reached."""
         stop_at = 0 if self._step == self.sweep.spec.config.train.max_steps else self._step
         config = trial_config(self.sweep.spec, Trial(trial.number, trial.assignments, trial.values), stop_at)
         directory = self.sweep.runs_dir / trial.run
@@ -173,10 +183,15 @@ class Runner:
                         return not self._has_ended(trial)
                     self.backend.resume(trial.run, [f"train.stop_at={stop_at}"])
         except UserError as error:
+            if not isinstance(error, (RunError, ConfigError, DataError)):  # of the way there, not of the trial
+                self.not_before = time.monotonic() + AGAIN
+                self._wait_for(str(error))
+                return None
             if self._has_room() and trial.number in self.refused:
                 return self._ends(trial, "failed", str(error))
             self.refused.add(trial.number)  # the room may have been taken, and be free again
             return None
+        self.waits_for, self.not_before = "", 0.0
         trial.state = "running"
         self.say(f"{trial.run}: {told(trial.values)}, to step {self._step:,}")
         return True
@@ -210,7 +225,8 @@ class Runner:
         return False
 
     def _stop(self, running: list[TrialState]) -> None:
-        """Stop the trials that train; asked again after a grace period, they are ended by force."""
+        """Stop the trials that train; asked again after a grace period, they are ended by force. One that cannot be
+        asked now is asked then: somewhere it goes on, and may cost something."""
         self._status("stopping")
         while running := [trial for trial in running if self._trains(trial)]:
             for trial in running:
@@ -218,6 +234,8 @@ class Runner:
                     self.say(self.backend.stop(trial.run))
                 except RunError:
                     pass  # it has just ended
+                except UserError as error:
+                    self.say(f"{trial.run} cannot be asked to stop now: {error}")
             end = time.time() + GRACE + 1
             while time.time() < end and any(self._trains(trial) for trial in running):
                 time.sleep(LOOK)
@@ -231,11 +249,12 @@ class Runner:
 
     def _status(self, state: str, message: str = "", error: str = "") -> Status:
         done, planned = self._steps(), self.sweep.planned
+        doing = f"waiting: {self.waits_for}" if self.waits_for else f"to step {self._step:,}"
         rate = (done - self.steps_before) / max(time.time() - self.began, 1e-9)
         status = Status(
             state=state, step=min(done, planned), steps=planned, pid=os.getpid(), started=self.began, error=error,
             eta=round((planned - done) / rate, 1) if rate > 0 and state == "running" else None,
-            message=message or f"to step {self._step:,}", backend="local",
+            message=message or doing, backend="local",
         )  # fmt: skip
         status.write(self.sweep.directory)
         self.wrote = time.time()

@@ -46,7 +46,8 @@ def status_html(name: str, status: "Status", rungs: Sequence[int], rung: int, me
     share = 1.0 if status.state == "done" else share  # trials that failed have left steps out
     where = f"rung {rung + 1} of {len(rungs)}, at step {rungs[rung]:,}" if len(rungs) > 1 else f"to step {rungs[-1]:,}"
     left = f", about {duration(status.eta)} left" if status.is_active and status.eta else ""
-    told = [f"best so far: {best}" if best and status.is_active else "", status.message if not status.is_active else ""]
+    said = status.message if not status.is_active or status.message.startswith("waiting: ") else ""
+    told = [f"best so far: {best}" if best and status.is_active else "", said]
     note = status.error or "; ".join(filter(None, told))
     problem = " training-problem" if status.error else ""
     return (

@@ -1,15 +1,17 @@
 """The runner of a sweep on a backend that trains nothing: every way in which a trial can end."""
 
+import itertools
 import math
 import os
 import shutil
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 
 from core.config import RunConfig
-from core.errors import RunError
+from core.errors import RunError, UserError
 from core.files import append_jsonl, read_json, write_json, write_text
 from core.run import Status, create_run, read_config, read_status
 from core.sweep import SweepSpec
@@ -260,6 +262,73 @@ def test_stopping_keeps_all_and_it_goes_on(tmp_path):
     assert backend.trained[:5] == [
         ("s-01", 0, 10), ("s-02", 0, 10), ("s-03", 3, 10), ("s-04", 0, 10), ("s-02", 10, 20)
     ]  # fmt: skip
+
+
+class Unreachable(UserError):
+    """What a place elsewhere says when the network is lost."""
+
+
+def test_a_place_that_cannot_be_reached_for_long_costs_no_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_runner, "AGAIN", 0.01)
+    sweep, backend = make(tmp_path, [4.0, 1.0, 3.0, 2.0])
+    failures, messages = {"launch": 5, "resume": 3}, []
+
+    def flaky(name, real):
+        def act(*args):
+            failures[name] -= 1
+            if failures[name] >= 0:
+                messages.append(sweep_status("s", tmp_path).message)
+                raise Unreachable("Modal cannot be reached.")
+            return real(*args)
+
+        return act
+
+    backend.launch, backend.resume = flaky("launch", backend.launch), flaky("resume", backend.resume)
+    status, said = run(sweep, backend)
+    assert status.state == "done" and status.message == "best: s-02"
+    assert states(tmp_path) == ["stopped early", "done", "stopped early", "stopped early"]
+    assert said.count("waiting: Modal cannot be reached.") == 2  # once for each time that it was lost
+    assert messages[1] == "waiting: Modal cannot be reached." and failures["launch"] < 0 and failures["resume"] < 0
+
+
+def test_between_two_tries_at_an_unreachable_place_there_is_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_runner, "AGAIN", 0.3)
+    sweep, backend = make(tmp_path, [2.0])
+    real, tries = backend.launch, []
+
+    def launch(config, name):
+        tries.append(time.monotonic())
+        if len(tries) < 3:
+            raise Unreachable("Modal cannot be reached.")
+        return real(config, name)
+
+    backend.launch = launch
+    assert run(sweep, backend)[0].state == "done"
+    assert [later - earlier >= 0.3 for earlier, later in itertools.pairwise(tries)] == [True, True]
+
+
+def test_all_trials_are_asked_to_stop_though_one_cannot_be_reached_at_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_runner, "GRACE", -0.99)
+    sweep, backend = make(tmp_path, [4.0, 1.0, 3.0], eta=0, at_once=3)
+    launch, stop, lost = backend.launch, backend.stop, [2]
+
+    def begin(config, name):
+        launch(config, name)
+        backend.looks[name] = 10**9
+        if len(backend.looks) == 3:
+            sweep_directory("s", tmp_path).joinpath("stop").touch()
+
+    def unreachable(name):
+        if name == "s-01" and lost[0] > 0:
+            lost[0] -= 1
+            raise Unreachable("Modal cannot be reached.")
+        return stop(name)
+
+    backend.launch, backend.stop = begin, unreachable
+    status, said = run(sweep, backend)
+    assert status.state == "cancelled" and not backend.looks  # none goes on and costs
+    assert said.count("s-01 cannot be asked to stop now: Modal cannot be reached.") == 2
+    assert [said.count(f"s-0{n} stops") for n in (1, 2, 3)] == [1, 1, 1]
 
 
 class Killed(BaseException):
