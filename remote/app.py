@@ -38,7 +38,7 @@ def train(
     order = Order(
         name, config.to_dict(), secrets.token_hex(8), resume, tuple(changes) if resume else (), gpu, usd_per_hour(gpu)
     ).__dict__  # fmt: skip
-    status = remote.train.train_run.with_options(gpu=gpu).remote(order)
+    status = remote.train.train_run.with_options(gpu=gpu).remote(order)  # `hours` ends it before Modal's limit would
     if status["state"] == "failed":
         raise SystemExit(status["error"])
     print(f"{name}: {status['state']} at step {status['step']:,}; `llm-scratch pull {name}` brings it to this machine")

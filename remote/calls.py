@@ -1,5 +1,7 @@
 """The few questions that this machine asks of Modal, each within its time. Imports modal when it is first asked."""
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from core.files import read_json
 from remote import names
 from remote.link import CallFailed, CloudError, NotThere, ask, is_signed_in
 
+CANCELLED = re.compile(r"\b(input|call|task)s? (was |were |has been )?(cancell?ed|terminated)", re.IGNORECASE)
 LINK = "remote.json"  # in the local copy of a run: what it is called there, its launch, its call, its data files
 
 
@@ -68,8 +71,10 @@ def outcome(call_id: str) -> Outcome:
 
         try:
             return Outcome("done", modal.FunctionCall.from_id(call_id).get(timeout=0))
-        except TimeoutError:  # the built-in one: no answer yet
-            return Outcome("pending")
+        except TimeoutError as error:
+            if not error.args:  # the built-in one, bare: no answer yet
+                return Outcome("pending")
+            return Outcome("failed", error=f"It failed on Modal: {error}.")
         except modal.exception.OutputExpiredError:
             return Outcome("forgotten")
         except modal.exception.InputCancellation:
@@ -77,10 +82,15 @@ def outcome(call_id: str) -> Outcome:
         except modal.exception.FunctionTimeoutError:
             return Outcome("failed", error="The function's time limit was reached; what was saved stands.")
         except modal.exception.RemoteError as error:
-            said = str(error).splitlines()[0][:300] if str(error) else "no reason is given"
-            if any(word in said.lower() for word in ("cancel", "terminated")):
+            said = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
+            if not said or CANCELLED.search(said):  # a call that was ended from elsewhere gives no reason
                 return Outcome("cancelled")
             return Outcome("failed", error=f"It failed on Modal: {said}")
+        except (modal.exception.InternalFailure, modal.exception.ExecutionError) as error:
+            # Of a call that nobody waits for, Modal does not make these good.
+            return Outcome(
+                "failed", error=f"Modal lost the container or its answer ({type(error).__name__}): resume it."
+            )
         except modal.exception.Error:
             raise
         except Exception as error:  # raised by the function itself, and brought here
@@ -117,6 +127,13 @@ class CloudFeed:
     def put(self, key: str, value: Any) -> None:
         ask(lambda: self._dict().put(key, value))
 
+    def claim(self, key: str, value: Any) -> bool:
+        """Put the value if there is none yet. Returns whether it is this one now."""
+        return bool(ask(lambda: self._dict().put(key, value, skip_if_exists=True)))
+
+    def drop(self, key: str) -> None:
+        ask(lambda: self._dict().pop(key, None))
+
 
 def read_file(path: str) -> bytes | None:
     """A file of the Volume; None if it is not there or cannot be had now."""
@@ -130,6 +147,15 @@ def read_file(path: str) -> bytes | None:
         return ask(act, path, seconds=60)
     except CloudError:
         return None
+
+
+def read_note(name: str) -> dict[str, Any]:
+    """launch.json of a run on the Volume: its launch, its call, whether that has ended; empty if there is none."""
+    try:
+        values = json.loads(read_file(names.volume_path("runs", name, "launch.json")) or b"{}")
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def is_on_volume(name: str) -> bool:
@@ -153,6 +179,16 @@ def link_of(directory: Path) -> dict[str, Any]:
         return {}
     values = read_json(directory / LINK)
     return values if isinstance(values, dict) else {}
+
+
+def account() -> str:
+    """The profile of Modal's settings and the environment that are in use: calls are known in these only."""
+    try:
+        from modal.config import _profile, config
+
+        return f"{_profile}/{config.get('environment') or 'main'}"
+    except Exception:
+        return ""
 
 
 Say = Callable[[str], None]

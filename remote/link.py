@@ -27,7 +27,11 @@ class NoAnswer(CloudError):
     """Nothing was heard in time: whether what was asked for is being done is not known."""
 
 
-class NotDeployed(CloudError):
+class Refused(CloudError):
+    """Modal has said no: nothing of what was asked for is being done."""
+
+
+class NotDeployed(Refused):
     """The app is not there yet, or an old one is."""
 
 
@@ -129,10 +133,10 @@ def _check_signed_in() -> None:
     try:
         import modal.config  # noqa: F401
     except Exception as error:
-        raise CloudError(
+        raise Refused(
             f"Modal's settings in ~/.modal.toml cannot be read ({_first_line(error)}): mend it, or run `modal setup`."
         ) from None
-    raise CloudError(
+    raise Refused(
         "This machine is not signed in to Modal: run `modal setup` once (the account is free), then try again."
     )
 
@@ -155,7 +159,7 @@ def explained(error: BaseException, what: str = "") -> BaseException:
     said = _first_line(error)
     thing = what or "What was asked for"
     if isinstance(error, m.AuthError):
-        return CloudError(f"Modal does not accept this machine's token ({said}): run `modal setup` to make a new one.")
+        return Refused(f"Modal does not accept this machine's token ({said}): run `modal setup` to make a new one.")
     if isinstance(error, m.NotFoundError):
         if _means_the_app(said):
             return NotDeployed(
@@ -165,9 +169,9 @@ def explained(error: BaseException, what: str = "") -> BaseException:
     if isinstance(error, FileNotFoundError):
         return NotThere(f"{thing} is not there on Modal.")
     if isinstance(error, m.PermissionDeniedError):
-        return CloudError(f"Modal does not allow this ({said}): ask for the right in the workspace, or use another.")
+        return Refused(f"Modal does not allow this ({said}): ask for the right in the workspace, or use another.")
     if isinstance(error, m.ResourceExhaustedError):
-        return CloudError(
+        return Refused(
             f"Modal's limit for this account is reached ({said}): stop something that runs, wait, or raise the limit "
             "at modal.com/settings."
         )
@@ -180,7 +184,7 @@ def explained(error: BaseException, what: str = "") -> BaseException:
             "Modal keeps results for seven days, and this one is older; what was saved on the Volume stands."
         )
     if isinstance(error, m.VersionError):
-        return CloudError(f"Modal asks for another version of its library ({said}): update it with pip.")
+        return Refused(f"Modal asks for another version of its library ({said}): update it with pip.")
     if isinstance(error, m.RemoteError):
         return CallFailed(f"It failed on Modal: {said}")
     if isinstance(error, (m.ConnectionError, m.InternalFailure, m.InternalError, m.ServiceError, ConnectionError)):
@@ -189,9 +193,11 @@ def explained(error: BaseException, what: str = "") -> BaseException:
         )
     if isinstance(error, (m.TimeoutError, builtins.TimeoutError)):
         return CloudError(f"Modal did not answer in time ({said or 'no answer'}). What runs there goes on.")
+    if isinstance(error, m.InvalidError):
+        return Refused(f"Modal refused: {said}.")
     if isinstance(error, m.Error):
-        return CloudError(f"Modal refused: {said}")
-    if type(error).__module__.startswith(("grpclib", "aiohttp")):
+        return CloudError(f"Modal refused: {said}.")
+    if type(error).__module__.startswith(("grpclib", "aiohttp", "h2")):
         return CloudError(f"The connection to Modal broke ({said or type(error).__name__}): try again.")
     return error
 

@@ -36,7 +36,10 @@ def train_run(order: dict[str, Any]) -> dict[str, Any]:
 
     Called again with the same order, it goes on from what is on the Volume; a run that has ended is only told.
     """
-    return _attempt(order).work()
+    attempt = _attempt(order)
+    if attempt.nodes > 1:
+        return attempt.refuse(f"train.num_nodes is {attempt.nodes}: deploy with --nodes {attempt.nodes}, and resume.")
+    return attempt.work()
 
 
 if names.cluster_nodes():
@@ -48,6 +51,10 @@ if names.cluster_nodes():
         nobody writes another before all of them train."""
         cluster = modal.Cluster.from_context()
         attempt = _attempt(order)
+        if attempt.nodes != names.cluster_nodes():
+            return attempt.refuse(
+                f"train.num_nodes is {attempt.nodes}, but the app is deployed for {names.cluster_nodes()} hosts."
+            )
         attempt.writes = cluster.container_rank() == 0
         attempt.environment = {
             "NODE_RANK": str(cluster.container_rank()),
@@ -60,7 +67,11 @@ if names.cluster_nodes():
 def _attempt(values: dict[str, Any]) -> Attempt:
     order = Order.from_dict(values)
     reload()
-    if os.environ.get("WANDB_API_KEY") and order.config.get("train", {}).get("wandb", "disabled") == "disabled":
+    if (
+        order.log
+        and os.environ.get("WANDB_API_KEY")
+        and order.config.get("train", {}).get("wandb", "disabled") == "disabled"
+    ):
         # Who deploys the app with a key for wandb wants its runs to be logged.
         order.config["train"] = {**order.config.get("train", {}), "wandb": "auto"}
     scratch = Path(tempfile.gettempdir()) / "llm-scratch" / "runs"

@@ -117,7 +117,7 @@ class TokenCache:
         size = content.nbytes if isinstance(content, np.ndarray) else len(content)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._make_room(size)
+            self.make_room(size)
             if shutil.disk_usage(self.folder).free < size + _SPARE_BYTES:
                 return False
             try:
@@ -135,9 +135,11 @@ class TokenCache:
             return False
         return True
 
-    def _make_room(self, size: int) -> None:
-        """Remove the files that were not used for longest, and what writers that died left behind."""
-        assert self.folder is not None
+    def make_room(self, size: int = 0) -> None:
+        """Remove the files that were not used for longest, and what writers that died left behind, until `size` bytes
+        more are within the limit."""
+        if self.folder is None or not self.folder.is_dir():
+            return
         files = []
         for path in self.folder.iterdir():
             try:

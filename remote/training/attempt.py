@@ -18,9 +18,11 @@ from typing import Any
 
 from core.child import environment
 from core.config import RunConfig
+from core.data.token_cache import TokenCache
 from core.errors import RunError, UserError
 from core.files import check_name, read_json, write_json
 from core.run import PLACE, Status, create_run, read_config, read_status
+from remote import names
 from remote.training.feed import Feed, take, wish_of
 from remote.training.saver import Saver, copy_new
 from remote.transfer.manifest import write_manifest
@@ -48,11 +50,13 @@ class Order:
     assignments: tuple[str, ...] = ()  # for the rest of a resumed run
     gpu: str = ""
     price_per_hour: float = 0.0
-    hours: float = 24.0  # after which training stops, and can be gone on with
+    hours: float = names.MAX_HOURS - RESERVE / 3600  # after which training stops, and can be gone on with
+    log: bool = True  # at wandb, if the app has a key
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Order":
-        return cls(**{**values, "assignments": tuple(values.get("assignments", ()))})
+        known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
+        return cls(**{**known, "assignments": tuple(values.get("assignments", ()))})
 
 
 @dataclass
@@ -68,6 +72,7 @@ class Attempt:
     environment: dict[str, str] = field(default_factory=dict)  # of the training process
     writes: bool = True  # of several machines only the first keeps and tells
     began: float = field(default_factory=time.time)
+    rented_before: float = 0.0  # seconds of earlier attempts and launches
 
     @property
     def run(self) -> Path:
@@ -76,6 +81,16 @@ class Attempt:
     @property
     def place(self) -> Path:
         return self.kept / self.order.name
+
+    @property
+    def nodes(self) -> int:
+        """Hosts that the configuration asks for."""
+        asked = self.order.config.get("train", {}).get("num_nodes", 1)
+        return asked if isinstance(asked, int) else 1
+
+    def refuse(self, sentence: str) -> dict[str, Any]:
+        """The status of a run that is not even begun."""
+        return self._answer(Status(state="failed", error=sentence))
 
     def work(self) -> dict[str, Any]:
         """Train to an end: of the run, of its time, or by a wish. Returns the fields of the last status.
@@ -87,10 +102,15 @@ class Attempt:
             note = self._begin()
             if note.get("ended"):
                 return self._answer(read_status(self.place))
+            if note["attempts"] > 1 and self._is_over(note) and not _has_checkpoint(self.place):
+                raise RunError(
+                    f"Preparing the data took longer than the {self.order.hours:.3g} hours that the run may last: "
+                    "prepare them first (`llm-scratch prepare … --on modal`)."
+                )
             saver = Saver(self.run, self.place)
             self._prepare(note, saver)
         except UserError as error:
-            return self._answer(Status(state="failed", error=str(error)))
+            return self.refuse(str(error))
         return self._train(note, saver)
 
     # -- before ----------------------------------------------------------------------------------------------------
@@ -99,6 +119,8 @@ class Attempt:
         """launch.json, this attempt counted in. RunError if the run belongs to somebody else."""
         order = self.order
         check_name(order.name)
+        if not self.writes:  # what may be done is decided by the first host
+            return {"began": self.began, "attempts": 1, "rented_seconds": 0.0}
         there = (self.place / "config.json").is_file()
         note = read_json(self.place / "launch.json") if (self.place / "launch.json").exists() else {}
         if note.get("launch") != order.launch:
@@ -110,6 +132,7 @@ class Attempt:
             note = {"launch": order.launch, "began": self.began, "attempts": 0, "rented_seconds": before}
         note["attempts"] += 1
         note["call_id"] = self.call_id
+        self.rented_before = note["rented_seconds"]
         return note
 
     def _prepare(self, note: dict[str, Any], saver: Saver) -> None:
@@ -136,7 +159,13 @@ class Attempt:
         self._keep(note, saver)
 
     def _can_resume(self) -> bool:
-        return any((self.run / "checkpoints" / f"{name}.ckpt").is_file() for name in ("last", "previous"))
+        return _has_checkpoint(self.run)
+
+    def _is_over(self, note: dict[str, Any]) -> bool:
+        return time.time() - note["began"] > self.order.hours * 3600
+
+    def _rented(self) -> float:
+        return round(self.rented_before + time.time() - self.began, 1)
 
     # -- while it trains -------------------------------------------------------------------------------------------
 
@@ -149,7 +178,7 @@ class Attempt:
                 if now - told >= TELL:
                     told = now
                     self._hear(note)
-                    self._tell(note)
+                    self._tell()
                 if saver.checkpoint_is_new() or now - kept >= KEEP:
                     kept = now
                     self._keep(note, saver, wandb=False)
@@ -157,6 +186,7 @@ class Attempt:
         except BaseException:  # the container is taken away, or the call was cancelled
             self._come_to_rest(process)
             self._keep(note, saver)
+            self._tell(state="failed", error="The container was taken away.")  # until another one tells
             raise
         return self._end(process.returncode, note, saver)
 
@@ -167,12 +197,15 @@ class Attempt:
         }  # fmt: skip
         command = [sys.executable, "-m", "core.train.loop", str(self.run), "--echo"]
         variables = environment(**{PLACE: json.dumps(place)}, **self.environment)
-        return subprocess.Popen([*command, *(["--resume"] if self._can_resume() else [])], env=variables)
+        if self._can_resume():
+            command.append("--resume")
+        # In a session of its own: an interrupt is for this process, which has training pause. To training it is a stop.
+        return subprocess.Popen(command, env=variables, start_new_session=True)
 
     def _hear(self, note: dict[str, Any]) -> None:
         """Do what is wished; stop when the time is over."""
         wished = wish_of(self.feed, self.order.name, self.order.launch) if self.writes else ""
-        if time.time() - note["began"] > self.order.hours * 3600 and not note.get("over"):
+        if self._is_over(note):
             note["over"] = True
         if wished == "stop" or note.get("over"):
             (self.run / "stop").touch()
@@ -181,12 +214,12 @@ class Attempt:
         elif wished == "go on":
             (self.run / "pause").unlink(missing_ok=True)
 
-    def _tell(self, note: dict[str, Any]) -> None:
+    def _tell(self, **more: Any) -> None:
+        """Have those who follow see the run as it is; more: fields of its status that are otherwise."""
         if not self.writes:
             return
-        rented = note["rented_seconds"] + time.time() - self.began
-        status = {"rented_seconds": rented, "backend": "modal", "machine": self.order.gpu, "call_id": self.call_id,
-                  "price_per_hour": self.order.price_per_hour}  # fmt: skip
+        status = {"rented_seconds": self._rented(), "backend": "modal", "machine": self.order.gpu,
+                  "call_id": self.call_id, "price_per_hour": self.order.price_per_hour, **more}  # fmt: skip
         try:
             self.feed.put(self.order.name, take(self.run, self.order.launch, self.call_id, status).to_dict())
         except Exception as error:  # whoever follows sees less for a while; what is trained is not harmed
@@ -195,9 +228,13 @@ class Attempt:
     def _keep(self, note: dict[str, Any], saver: Saver, wandb: bool = True, last: bool = False) -> None:
         if not self.writes:
             return
+        note["rented_seconds"] = self._rented()
+        self.place.mkdir(parents=True, exist_ok=True)
+        write_json(self.place / "launch.json", note)  # first: files without it belong to nobody
         saver.save(wandb)
-        write_json(self.place / "launch.json", note)
+        copy_new(self.scratch / ".cache" / "tokens", self.kept / ".cache" / "tokens")
         if last:
+            TokenCache.beside(self.kept).make_room()
             write_manifest(self.place)  # whoever fetches the run checks it against this
         self.commit()
 
@@ -218,21 +255,19 @@ class Attempt:
 
     def _end(self, code: int, note: dict[str, Any], saver: Saver) -> dict[str, Any]:
         status = read_status(self.run)
-        note["rented_seconds"] += time.time() - self.began
         died = status.is_active if self.writes else code != 0  # the others write no status
         if died:
             status = replace(status, state="failed", error=f"The training process ended with code {code}.")
         if note.get("over") and status.state == "cancelled":
-            status = replace(status, message=f"stopped after {self.order.hours:g} hours; it can be gone on with")
+            status = replace(status, message=f"stopped after {self.order.hours:.3g} hours; it can be gone on with")
         status = replace(
-            status, rented_seconds=round(note["rented_seconds"], 1), backend="modal", pid=None, call_id=self.call_id,
+            status, rented_seconds=self._rented(), backend="modal", pid=None, call_id=self.call_id,
             machine=self.order.gpu, price_per_hour=self.order.price_per_hour,
         )  # fmt: skip
         if self.writes:
             status.write(self.run)
-            copy_new(self.scratch / ".cache" / "tokens", self.kept / ".cache" / "tokens")
         note["ended"] = not died
-        self._tell(note)
+        self._tell()
         self._keep(note, saver, last=True)
         if died:
             raise Died(status.error)
@@ -240,3 +275,7 @@ class Attempt:
 
     def _answer(self, status: Status) -> dict[str, Any]:
         return {**status.__dict__, "backend": "modal", "call_id": self.call_id}
+
+
+def _has_checkpoint(run: Path) -> bool:
+    return any((run / "checkpoints" / f"{name}.ckpt").is_file() for name in ("last", "previous"))

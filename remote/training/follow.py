@@ -21,7 +21,7 @@ from core.errors import RunError, UserError
 from core.files import write_atomic, write_json
 from core.run import Status, read_status, status_from
 from remote import names
-from remote.calls import LINK, CloudFeed, Outcome, link_of, outcome, read_file
+from remote.calls import LINK, CloudFeed, Outcome, account, link_of, outcome, read_file
 from remote.link import CloudError
 from remote.training.feed import Feed, Picture, apply
 
@@ -30,7 +30,9 @@ LOOK = 1.5  # seconds between two looks at the feed
 ASK = 10.0  # between two questions for a call's outcome
 SLOW = 30.0  # between two looks while Modal cannot be reached
 IDLE = 20.0  # without a run to follow, after which the process ends
-LOST = 600.0  # after which a run that Modal never confirmed counts as not begun
+LOST = 24 * 3600.0  # after which a run that Modal never confirmed counts as not begun
+KNOWN = 7 * 24 * 3600.0  # for which Modal knows a call
+SILENT = 600.0  # after the end of a training whose call has no end
 
 
 @dataclass
@@ -43,6 +45,7 @@ class Follower:
     read: Callable[[str], bytes | None] = read_file
     fetch: Callable[[Path], None] | None = None  # brings the results of a run that has ended
     say: Callable[[str], None] = lambda text: None
+    account: Callable[[], str] = account  # which one is asked
     _asked: dict[str, float] = field(default_factory=dict)
 
     def active(self) -> list[Path]:
@@ -67,15 +70,33 @@ class Follower:
             self._tokenizer(directory, link)
         if not link.get("call_id"):
             return self._unconfirmed(directory, link)
+        if link.get("account") and link["account"] != self.account():
+            raise CloudError(
+                f"the run belongs to Modal's profile and environment {link['account']}, but {self.account()} is in "
+                "use: set MODAL_PROFILE or MODAL_ENVIRONMENT"
+            )
         ended = picture is not None and not status_from(picture.status).is_active
         since = time.time() - self._asked.get(directory.name, 0.0)
         if since >= ASK or (ended and since >= LOOK):
             self._asked[directory.name] = time.time()
-            answer = self.outcome(link["call_id"])
+            answer = self._answer(link, picture if ended else None)
             if answer.state != "pending":
                 self._end(directory, link, answer, status)
                 return False
         return True
+
+    def _answer(self, link: dict[str, Any], end: Picture | None) -> Outcome:
+        """The outcome of the call. end: the picture of a training that has ended: if the call does not for long, or
+        cannot be asked for, what the Volume says is believed."""
+        try:
+            answer = self.outcome(link["call_id"])
+        except CloudError:
+            if end is None or time.time() - status_from(end.status).heartbeat < SILENT:
+                raise
+            return Outcome("forgotten")
+        if answer.state == "forgotten" and end is None and time.time() - link.get("sent", 0.0) < KNOWN:
+            raise CloudError("Modal does not know the call of this run")
+        return answer
 
     def _knows_call(self, directory: Path, link: dict[str, Any], call_id: str) -> dict[str, Any]:
         if call_id and not link.get("call_id"):
@@ -115,7 +136,13 @@ class Follower:
         final = status_from(answer.value if isinstance(answer.value, dict) else {})
         if answer.state != "done" or final.is_active:
             final = self._truth(link, answer, status)
-        final = replace(final, backend="modal", pid=None, call_id=link["call_id"])
+        elif final.state == "failed" and not final.step:  # refused before anything was done: it is as it was
+            final = replace(status, state="failed", error=final.error, message="", eta=None)
+        final = replace(
+            final, backend="modal", pid=None, call_id=link["call_id"], machine=final.machine or status.machine,
+            price_per_hour=final.price_per_hour or status.price_per_hour, steps=final.steps or status.steps,
+            rented_seconds=max(final.rented_seconds, status.rented_seconds),
+        )  # fmt: skip
         if final.step or final.state == "done":
             replace(final, state="running", error="", message="fetching the results").write(directory)
             try:
@@ -146,23 +173,22 @@ class Follower:
     def run(self) -> None:
         """Until there is nothing to follow."""
         last = time.monotonic()
+        later: dict[Path, float] = {}  # runs that are not looked at before that time
         while time.monotonic() - last < IDLE:
-            wait = LOOK
             for directory in self.active():
                 last = time.monotonic()
+                if later.get(directory, 0.0) > last:
+                    continue
                 try:
                     self.look(directory)
                 except CloudError as error:
-                    wait = SLOW
+                    later[directory] = time.monotonic() + SLOW
                     self.say(f"{directory.name}: {error}")
                     _tell(directory, f"not heard of just now: {error}")
-                except (
-                    UserError,
-                    OSError,
-                    KeyError,
-                ) as error:  # a broken copy does not keep others from being followed
+                except Exception as error:  # one broken copy does not keep the others from being followed
+                    later[directory] = time.monotonic() + SLOW
                     self.say(f"{directory.name}: {type(error).__name__}: {error}")
-            time.sleep(wait)
+            time.sleep(LOOK)
 
 
 def _tell(directory: Path, message: str) -> None:

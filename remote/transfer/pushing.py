@@ -13,7 +13,7 @@ from core.runs_admin import own_run
 from remote.transfer.local_data import keep_mapping, read_remote, stage
 from remote.transfer.manifest import BEST, MANIFEST, STATUS, run_files, run_path, sha256_of, write_manifest
 from remote.transfer.store import Store, default_store
-from remote.transfer.volume_runs import Progress, RemoteRun, Transferred, is_same, look, status_of, trains
+from remote.transfer.volume_runs import Progress, RemoteRun, Transferred, is_same, look, status_of, trains, updated_at
 
 BIG = 8 << 20  # bytes of a file after which it is noted how far the push is
 
@@ -73,7 +73,7 @@ def _overwritable(directory: Path, run: RemoteRun, store: Store, force: bool) ->
     if not run.entries:
         return run
     status = status_of(store, run)
-    if trains(status):
+    if trains(status, updated_at(run)):
         raise RunError(f"The run {run.name} is training on Modal; stop it there before it is pushed.")
     same = "config.json" not in run.entries or is_same(directory, run, store)
     if not same and not force:

@@ -99,9 +99,16 @@ def status_of(store: Store, run: RemoteRun) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def trains(status: dict[str, Any]) -> bool:
-    """Whether a run with this status is being trained: it says so, and has given a sign of life of late."""
-    return status.get("state") in ACTIVE and time.time() - _number(status.get("heartbeat")) < SILENT
+def trains(status: dict[str, Any], updated: float = 0.0) -> bool:
+    """Whether a run with this status is being trained: it says so, and has given a sign of life of late. updated: when
+    one of its files was last written; launch.json is, every half minute, also while data are prepared."""
+    heard = max(_number(status.get("heartbeat")), updated)
+    return status.get("state") in ACTIVE and time.time() - heard < SILENT
+
+
+def updated_at(run: RemoteRun) -> float:
+    """When one of the run's files was last written."""
+    return max((entry.mtime for entry in run.entries.values()), default=0.0)
 
 
 def is_same(directory: Path, run: RemoteRun, store: Store) -> bool:
@@ -120,7 +127,7 @@ def delete_remote(name: str, store: Store | None = None) -> None:
     run = look(store, name)
     if not run.entries:
         raise NotThere(f"There is no run {name} on Modal; `llm-scratch runs --on modal` lists what there is.")
-    if trains(status_of(store, run)):
+    if trains(status_of(store, run), updated_at(run)):
         raise RunError(f"The run {name} is training on Modal; stop it before it is deleted there.")
     store.remove(run_path(name))
 
@@ -149,7 +156,7 @@ def remote_runs(store: Store | None = None, seconds: float = SECONDS) -> list[di
     return [
         {
             "name": name,
-            **_told(values.get(f"runs/{name}/{STATUS}"), values.get(f"runs/{name}/config.json")),
+            **_told(values.get(f"runs/{name}/{STATUS}"), values.get(f"runs/{name}/config.json"), updated[name]),
             "has_model": "model.safetensors" in runs[name] or "model.safetensors.index.json" in runs[name],
             "bytes": sum(entry.size for entry in runs[name].values()),
             "updated": updated[name],
@@ -158,13 +165,13 @@ def remote_runs(store: Store | None = None, seconds: float = SECONDS) -> list[di
     ]
 
 
-def _told(status: Any, config: Any) -> dict[str, Any]:
+def _told(status: Any, config: Any, updated: float) -> dict[str, Any]:
     """What a run says of itself, each of the right kind whatever is in its files."""
     status, config = (value if isinstance(value, dict) else {} for value in (status, config))
     model = config.get("model") if isinstance(config.get("model"), dict) else {}
     imported = is_checkpoint_config(config)
     state = _text(status.get("state"))
-    if state in ACTIVE and not trains(status):
+    if state in ACTIVE and not trains(status, updated):
         state = "failed"
     return {
         "state": state,

@@ -10,7 +10,18 @@ from modal import exception as m
 
 from core.errors import UserError
 from remote import link
-from remote.link import CallFailed, CloudError, NoAnswer, NotDeployed, NotThere, ask, ask_each, explained, is_signed_in
+from remote.link import (
+    CallFailed,
+    CloudError,
+    NoAnswer,
+    NotDeployed,
+    NotThere,
+    Refused,
+    ask,
+    ask_each,
+    explained,
+    is_signed_in,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,23 +33,23 @@ def signed_in(monkeypatch):
 @pytest.mark.parametrize(
     "error, kind, words",
     [
-        (m.AuthError("Token ID is malformed"), CloudError, "modal setup"),
+        (m.AuthError("Token ID is malformed"), Refused, "modal setup"),
         (m.NotFoundError("App 'llm-scratch' not found in environment 'main'"), NotDeployed, "llm-scratch deploy"),
         (m.NotFoundError("Lookup failed for Function 'train_run' from the 'llm-scratch' app"), NotDeployed, "deploy"),
         (m.NotFoundError("No such file or directory: runs/x/config.json"), NotThere, "The run x is not there"),
         (FileNotFoundError("runs/x"), NotThere, "The run x is not there"),
-        (m.PermissionDeniedError("no"), CloudError, "does not allow this (no)"),
-        (m.ResourceExhaustedError("GPU quota of 8 is used"), CloudError, "limit for this account"),
+        (m.PermissionDeniedError("no"), Refused, "does not allow this (no)"),
+        (m.ResourceExhaustedError("GPU quota of 8 is used"), Refused, "limit for this account"),
         (m.FunctionTimeoutError(""), CallFailed, "time limit"),
         (m.OutputExpiredError(), NotThere, "seven days"),
-        (m.VersionError("2.0 is needed"), CloudError, "another version"),
+        (m.VersionError("2.0 is needed"), Refused, "another version"),
         (m.RemoteError("it broke\nin line 3"), CallFailed, "It failed on Modal: it broke"),
         (m.ConnectionError("Deadline exceeded"), CloudError, "cannot be reached"),
         (ConnectionRefusedError(111, "refused"), CloudError, "cannot be reached"),
         (m.InternalFailure("x"), CloudError, "cannot be reached"),
         (TimeoutError(), CloudError, "did not answer in time"),
         (m.TimeoutError(), CloudError, "did not answer in time"),
-        (m.InvalidError("not so"), CloudError, "Modal refused: not so"),
+        (m.InvalidError("not so"), Refused, "Modal refused: not so"),
         (grpclib.exceptions.StreamTerminatedError("Connection lost"), CloudError, "connection to Modal broke"),
     ],
 )

@@ -78,6 +78,10 @@ def test_a_run_is_deleted(store, trained):
     with pytest.raises(RunError, match="training on Modal; stop it before it is deleted"):
         delete_remote("tiny", store)
     write_json(there / "status.json", {"state": "running", "heartbeat": time.time() - 2 * volume_runs.SILENT})
+    with pytest.raises(RunError, match="training on Modal"):  # it prepares its data, and writes launch.json meanwhile
+        delete_remote("tiny", store)
+    for path in there.rglob("*"):
+        os.utime(path, (time.time() - 2 * volume_runs.SILENT,) * 2)
     delete_remote("tiny", store)
     assert not there.exists()
     with pytest.raises(NotThere, match="There is no run tiny on Modal"):
