@@ -1,5 +1,6 @@
 """Training as the cloud does it, by `.local()`: containers that are taken away, calls that are repeated, wishes."""
 
+import json
 import os
 import shutil
 import signal
@@ -207,8 +208,68 @@ def test_what_is_wrong_with_the_data_is_told_and_not_tried_again(files, cloud): 
     assert read_json(names.RUNS / "first" / "launch.json")["ended"]
 
 
+def test_killed_while_the_first_files_are_kept_the_run_is_still_ours(files, cloud, monkeypatch):  # noqa: F811
+    real = os.replace
+
+    def die(source, target):
+        if str(target).endswith("kept") or str(names.RUNS) in str(target) and "launch.json" not in str(target):
+            raise KeyboardInterrupt
+        real(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", die)
+        attempt(cloud, order(files, "train.max_steps=4"), Feed()).work()
+    assert (names.RUNS / "first" / "launch.json").exists()
+    assert attempt(cloud, order(files, "train.max_steps=4"), Feed()).work()["state"] == "done"
+
+
+def test_what_is_paid_for_is_counted_over_attempts(files, cloud):  # noqa: F811
+    feed = Feed()
+    when_at(8, kill_training)
+    with pytest.raises(Died):
+        attempt(cloud, order(files, "train.max_steps=200"), feed, began=time.time() - 100).work()
+    first = read_json(names.RUNS / "first" / "launch.json")["rented_seconds"]
+    assert 100 < first < 160
+    status = attempt(cloud, order(files, "train.max_steps=200"), feed, began=time.time() - 10).work()
+    assert first + 10 < status["rented_seconds"] < first + 60
+    assert feed["first"]["status"]["rented_seconds"] == pytest.approx(status["rented_seconds"], abs=2)
+
+
+def test_while_no_container_has_it_the_run_is_told_to_be_interrupted(files, cloud):  # noqa: F811
+    feed = Feed()
+    when_at(4, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        attempt(cloud, order(files, "train.max_steps=9000"), feed).work()
+    assert feed["first"]["status"]["state"] == "failed" and "taken away" in feed["first"]["status"]["error"]
+    # Training itself heard nothing of the interrupt: it was paused, and has validated nothing that was not due.
+    steps = [line["step"] for line in curve(names.RUNS / "first") if "val_loss" in line]
+    assert all(step % 8 == 0 for step in steps)
+
+
+def test_data_that_take_longer_than_the_run_may_are_not_paid_for_again_and_again(files, cloud):  # noqa: F811
+    values = order(files, hours=1.0)
+    kept = names.RUNS / "first"
+    kept.mkdir(parents=True)
+    (kept / "config.json").write_text("{}")
+    note = {"launch": "a1", "began": time.time() - 4000, "attempts": 1, "rented_seconds": 0.0}
+    (kept / "launch.json").write_text(json.dumps(note))
+    status = attempt(cloud, values, Feed()).work()
+    assert status["state"] == "failed" and "prepare" in status["error"]
+
+
+def test_hosts_that_do_not_fit_together_are_refused(files, cloud):  # noqa: F811
+    status = remote_train.train_run.local(order(files, "train.num_nodes=2"))
+    assert status["state"] == "failed" and "--nodes 2" in status["error"] and not (names.RUNS / "first").exists()
+
+
+def test_an_order_of_a_newer_program_is_understood_as_far_as_it_goes(files):  # noqa: F811
+    assert Order.from_dict({**order(files), "something": "new"}).launch == "a1"
+
+
 def test_wandb_is_asked_for_where_there_is_a_key(files, cloud, monkeypatch):  # noqa: F811
     monkeypatch.setenv("WANDB_API_KEY", "k")
     assert remote_train._attempt(order(files)).order.config["train"]["wandb"] == "auto"
+    quiet = remote_train._attempt(order(files, log=False))
+    assert quiet.order.config["train"]["wandb"] == "disabled"
     monkeypatch.delenv("WANDB_API_KEY")
     assert remote_train._attempt(order(files)).order.config["train"]["wandb"] == "disabled"

@@ -17,7 +17,7 @@ from core.train.loop import train
 from playground.cli import main
 from playground.places import backend_of
 from remote import calls, link
-from remote.link import CloudError, NoAnswer, NotDeployed
+from remote.link import CloudError, NoAnswer
 from remote.training import backend as backend_module
 from remote.training.backend import ModalBackend
 from tests.core.train.conftest import files  # noqa: F401
@@ -101,7 +101,9 @@ def test_stopped_found_again_and_gone_on_with(files, server, runs_dir):  # noqa:
     with pytest.raises(RunError, match="not training"):
         backend_of("stopped").stop("stopped")
     steps = status.step + 8
+    assert read_json(directory / "remote.json")["asked_to_stop"]
     backend_of("stopped").resume("stopped", [f"train.max_steps={steps}"])
+    assert not read_json(directory / "remote.json")["asked_to_stop"]
     again = wait(directory, ended)
     assert again.state == "done" and again.step == steps
     assert [line["step"] for line in read_jsonl(directory / "metrics.jsonl")][-1] == steps
@@ -127,6 +129,20 @@ def test_one_that_waits_for_a_container_is_cancelled(files, server, runs_dir, mo
     directory = ModalBackend().launch(config(files), "waits")
     assert "cancelled before it began" in backend_of("waits").stop("waits")
     assert wait(directory, ended).state == "cancelled"
+
+
+def test_one_that_does_not_stop_is_cancelled_and_what_came_of_it_is_fetched(files, server, runs_dir, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(backend_module, "GRACE", 0.0)
+    monkeypatch.setattr(backend_module.feed, "wish", lambda *args: None)  # it does not hear
+    directory = ModalBackend().launch(config(files, "train.max_steps=100000"), "deaf")
+    wait(directory, lambda status: status.step > 10)
+    with pytest.raises(RunError, match="training already"):
+        ModalBackend().resume("deaf")
+    assert "stops after this step" in backend_of("deaf").stop("deaf")
+    assert "by force" in backend_of("deaf").stop("deaf")
+    status = wait(directory, ended)
+    assert status.state == "cancelled" and status.step > 10 and (directory / "model.safetensors").exists()
+    assert status.rented_seconds > 0 and status.machine == "L4"
 
 
 def test_the_command_line_follows_it_to_its_end(files, server, runs_dir, capfd):  # noqa: F811
@@ -213,6 +229,58 @@ def test_a_launch_without_an_answer_is_kept_and_found(files, server, runs_dir, m
     assert read_json(directory / "remote.json")["call_id"].startswith("fc-")
 
 
+@pytest.mark.parametrize("error", [CloudError("The connection to Modal broke."), KeyboardInterrupt()])
+def test_a_launch_that_is_broken_off_is_in_doubt_and_kept(error, files, server, runs_dir, monkeypatch):  # noqa: F811
+    def broken(*args):
+        raise error
+
+    monkeypatch.setattr(backend_module, "spawn", broken)
+    monkeypatch.setattr(backend_module, "ensure_followed", lambda runs: False)
+    name = f"doubt-{type(error).__name__}"
+    if isinstance(error, KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):
+            ModalBackend().launch(config(files), name)
+    else:
+        ModalBackend().launch(config(files), name)
+    status = read_status(runs_dir / name)
+    assert status.is_active and status.backend == "modal" and "if the run has begun" in status.message
+    # It can be given up; should it begin after all, its wish is there.
+    assert "stops at once" in backend_of(name).stop(name) and not read_status(runs_dir / name).is_active
+    launch = read_json(runs_dir / name / "remote.json")["launch"]
+    assert calls.CloudFeed().get(f"{name}/wish") == {"launch": launch, "wish": "stop"}
+
+
+def test_of_two_launches_of_a_name_one_is_refused(files, server, runs_dir, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(backend_module, "spawn", lambda *args: "fc-none")
+    monkeypatch.setattr(backend_module, "ensure_followed", lambda runs: False)
+    ModalBackend().launch(config(files), "twice")
+    with pytest.raises(RunError, match="already a run twice"):
+        ModalBackend(tmp_path / "another machine").launch(config(files), "twice")
+    assert not (tmp_path / "another machine" / "twice").exists()
+    monkeypatch.setattr(backend_module, "STALE", 0.0)  # nothing ever came of it
+    ModalBackend(tmp_path / "another machine").launch(config(files), "twice")
+
+
+def test_an_app_that_dies_while_it_sends_data_leaves_a_run_that_has_failed(files, server, runs_dir, monkeypatch):  # noqa: F811
+    seen = []
+
+    def stage(*args, **more):
+        seen.append(read_status(runs_dir / "dies"))
+        raise RunError("the disk is gone")
+
+    monkeypatch.setattr("remote.transfer.local_data.stage", stage)
+    with pytest.raises(RunError, match="disk"):
+        ModalBackend().launch(config(files), "dies")
+    # While data are sent the run is a matter of this process, and is known to have failed once that is gone.
+    assert (seen[0].backend, seen[0].pid, seen[0].state) == ("local", os.getpid(), "queued")
+    assert not (runs_dir / "dies").exists()
+    monkeypatch.undo()
+    monkeypatch.setenv("RUNS_DIR", str(runs_dir))
+    monkeypatch.setattr(backend_module, "spawn", lambda *args: "fc-none")
+    monkeypatch.setattr(backend_module, "ensure_followed", lambda runs: False)
+    assert ModalBackend().launch(config(files), "dies")  # its name is free
+
+
 def test_modal_does_not_answer(server, monkeypatch):
     server.hang("FunctionGet")
     monkeypatch.setattr(link, "SECONDS", 1.0)
@@ -253,4 +321,4 @@ def test_without_a_token_nothing_is_asked(files, runs_dir, monkeypatch, tmp_path
         )
         assert done.returncode == 1 and "modal setup" in done.stderr, (words, done.stderr)
         assert time.monotonic() - began < 10
-    assert not list(runs_dir.glob("*")) and NotDeployed.__mro__[1] is CloudError
+    assert not list(runs_dir.glob("*"))
