@@ -130,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--run-name", metavar="NAME", help="the run's name (else one is made from the preset's)")
     command.add_argument("--resume", action="store_true", help="go on with --run-name from its last checkpoint")
     _add_on(command, gpu=True)
-    command.add_argument("--hours", type=float, metavar="N", help="on Modal: stop after so many hours (24)")
+    _add_hours(command)
     command.add_argument("--detach", action="store_true", help="on Modal: start it, and do not wait for its end")
 
     command = add("runs", "List runs, show one, or keep them in order: rename, note, delete, export.")
@@ -308,6 +308,7 @@ def _add_sweep(command: argparse.ArgumentParser) -> None:
     command.add_argument("--metric", choices=["val_loss", "val_bits_per_byte", "bleu", "chrf"], default="val_loss")
     command.add_argument("--at-once", type=int, default=1, metavar="N", help="trials side by side (1; at most 2 here)")
     _add_on(command, gpu=True)
+    _add_hours(command)
 
 
 def _add_computing(command: argparse.ArgumentParser) -> None:
@@ -331,6 +332,10 @@ def _add_on(command: argparse.ArgumentParser, gpu: bool = False) -> None:
         command.add_argument(
             "--gpu", metavar="GPU[:N]", help="on Modal: T4, L4 (default), A10, L40S, A100-80GB, H100 ..."
         )
+
+
+def _add_hours(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--hours", type=float, metavar="N", help="on Modal: stop a run after so many hours (24)")
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ class Sweep:
     contenders: list[int] = field(default_factory=list)  # numbers of the trials that are trained to it
     place: str = "local"  # where trials are trained: playground.places
     gpu: str = ""  # of Modal
+    hours: float = 0.0  # after which a trial is stopped there; 0: as many as Modal allows
+    log: bool = True  # trials are logged at wandb there, if the app has its secret
     directory: Path = Path()
 
     @property
@@ -97,9 +99,9 @@ def read_sweep(name: str, runs_dir: Path | None = None) -> Sweep:
             if trials[-1].number != number:
                 raise ValueError("its trials are out of order")
         sweep = Sweep(name, spec, trials, int(values["rung"]), [int(n) for n in values["contenders"]])
-        sweep = replace(
-            sweep, place=str(values.get("place", "local")), gpu=str(values.get("gpu", "")), directory=directory
-        )
+        place, gpu = str(values.get("place", "local")), str(values.get("gpu", ""))
+        hours, log = float(values.get("hours", 0.0)), bool(values.get("log", True))
+        sweep = replace(sweep, place=place, gpu=gpu, hours=hours, log=log, directory=directory)
         if (
             not trials
             or not 0 <= sweep.rung < len(sweep.rungs)
@@ -131,11 +133,12 @@ def how_to_go_on(name: str) -> str:
 
 
 def create_sweep(
-    spec: SweepSpec, name: str, runs_dir: Path | None = None, place: str = "local", gpu: str = ""
-) -> Sweep:
+    spec: SweepSpec, name: str, runs_dir: Path | None = None, place: str = "local", gpu: str = "", hours: float = 0.0,
+    log: bool = True,
+) -> Sweep:  # fmt: skip
     """Make the sweep's directory. RunError if the name is taken, for a sweep or for the runs of one."""
     if place != "local":
-        spec = replace(spec, config=backend_at(place, runs_dir, gpu).fitted(spec.config))
+        spec = replace(spec, config=backend_at(place, runs_dir, gpu, hours).fitted(spec.config))
     trials = draw_trials(spec)
     width = max(2, len(str(len(trials))))
     directory = sweep_directory(name, runs_dir)
@@ -155,7 +158,7 @@ def create_sweep(
     except OSError as error:
         raise RunError(f"The sweep's directory {directory} cannot be made: {error.strerror}.") from None
     spec = _anywhere(spec, place)
-    sweep = Sweep(name, spec, states, 0, [t.number for t in trials], place, gpu, directory.resolve())
+    sweep = Sweep(name, spec, states, 0, [t.number for t in trials], place, gpu, hours, log, directory.resolve())
     sweep.save()
     Status(steps=sweep.planned).write(directory)
     return sweep

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from core.config import RunConfig
 from core.errors import ConfigError, UserError
@@ -16,6 +16,9 @@ from core.run import list_runs, read_config, read_metrics
 from core.sweep import MAX_TRIALS, SET_BY_THE_SWEEP, SweepSpec, draw_trials, training_steps, trial_config
 from playground import models
 from playground.training_form import Form, configuration, usual_data
+
+if TYPE_CHECKING:
+    from remote.client import Estimate
 
 COMMON = (
     "optim.learning_rate", "model.d_model", "model.n_layers", "model.n_heads", "model.dropout", "train.batch_tokens",
@@ -126,6 +129,27 @@ def cost(spec: SweepSpec, runs_dir: Path | None = None) -> Cost:
     step = statistics.fmean(config.train.batch_tokens * weights(config) * each for config in configs)
     starts = sum(count for count, _ in parts)
     return Cost(len(trials), parts, sum(c * s for c, s in parts) * step + starts * START_UP, told_by)
+
+
+def cost_there(spec: SweepSpec, gpu: str, hours: float) -> "Estimate":
+    """What all trials take and cost on Modal together, each training stopped after so many hours. UserError for a sweep
+    that cannot be."""
+    from remote.client import Estimate, estimate
+
+    trials = draw_trials(spec)
+    configs = [trial_config(spec, trial) for trial in trials]
+    sizes = [weights(config) for config in configs]
+    found: list[tuple[float, Estimate]] = []
+    for count, steps in training_steps(spec, len(trials)):
+        # Which trials go on is not known: as if they were like the mean.
+        each = [estimate(config, size, gpu, steps, hours) for config, size in zip(configs, sizes)]
+        found += [(count / len(each), one) for one in each]
+
+    def all_of(name: str) -> tuple[float, float]:
+        return tuple(sum(share * getattr(one, name)[end] for share, one in found) for end in (0, 1))  # type: ignore[return-value]
+
+    fewest, most = all_of("steps")
+    return Estimate(all_of("seconds"), all_of("usd"), found[0][1].usd_per_hour, (round(fewest), round(most)))
 
 
 def weights(config: RunConfig) -> int:

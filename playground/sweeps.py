@@ -44,10 +44,12 @@ def run_sweep(sweep: Sweep, backend: Backend, say: Say) -> Status:
 
 
 def launch_sweep(
-    spec: SweepSpec, name: str, runs_dir: Path | None = None, place: str = "local", gpu: str = ""
-) -> Sweep:
-    """Make a sweep and run it in a process of its own, which goes on when this one ends. place, gpu: of its trials."""
-    sweep = create_sweep(spec, name, runs_dir, place, gpu)
+    spec: SweepSpec, name: str, runs_dir: Path | None = None, place: str = "local", gpu: str = "", hours: float = 0.0,
+    log: bool = True,
+) -> Sweep:  # fmt: skip
+    """Make a sweep and run it in a process of its own, which goes on when this one ends. The last four are those of
+    playground.places.backend_at for each of its trials."""
+    sweep = create_sweep(spec, name, runs_dir, place, gpu, hours, log)
     _start(sweep)
     return sweep
 
@@ -91,7 +93,7 @@ def main(directory: Path) -> int:
 
     try:
         sweep = read_sweep(directory.name, runs_dir)
-        run_sweep(sweep, backend_at(sweep.place, runs_dir, sweep.gpu), say)
+        run_sweep(sweep, backend_at(sweep.place, runs_dir, sweep.gpu, sweep.hours, sweep.log), say)
     except UserError as error:
         say(str(error))
         return 1

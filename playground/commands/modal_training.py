@@ -8,28 +8,30 @@ from typing import Any
 
 from core.config import RunConfig
 from core.errors import ConfigError, RunError
-from core.run import Status, read_metrics, read_status
+from core.run import Status, find_run, read_config, read_metrics, read_status
 from playground.commands.output import say, show
-from playground.views.training import dollars, duration
+from playground.views.training import dollars
 
 LOOK = 0.5  # seconds between two looks at the copy of the run that is followed
 
 
 def train(args: Namespace, config: RunConfig | None, name: str) -> int:
     """Launch the run (or go on with it), and follow it to its end. config: None to go on with a run."""
-    from playground.places import backend_at, estimated
-    from remote.client import DATE
+    from playground.places import backend_at, wants_log
+    from remote.client import link_of
 
-    backend = backend_at("modal", args.runs_dir, args.gpu or "", args.hours or 0.0)
+    before: dict[str, Any] = {}  # what a run that goes on had: it has it again
+    if config is None:
+        directory = find_run(name, args.runs_dir)
+        before = link_of(directory)
+    gpu, hours = args.gpu or before.get("gpu", ""), args.hours or before.get("hours", 0.0)
+    log = before.get("log", True) and wants_log(args.set)
+    backend = backend_at("modal", args.runs_dir, gpu, hours, log, say)
     if config is not None:
-        cost = estimated(config, backend.gpu)
-        low, high = cost.seconds
-        say(
-            f"{name} on {backend.gpu}: {dollars(cost.usd_per_hour)} an hour (prices of {DATE}); about "
-            f"{duration(low)} to {duration(high)}, {dollars(cost.usd[0])} to {dollars(cost.usd[1])}"
-        )
+        _say_cost(name, config, backend)
         directory = backend.launch(config, name)
     else:
+        _say_cost(name, read_config(directory).with_overrides(args.set), backend, read_status(directory).step)
         directory = backend.resume(name, args.set)
     began = time.time()
     if args.detach:
@@ -55,6 +57,20 @@ def train(args: Namespace, config: RunConfig | None, name: str) -> int:
     message = f"{directory.name}: {status.message} after step {status.step:,}{told}; about {dollars(price)}"
     show(args, result, [message])
     return 0
+
+
+def _say_cost(name: str, config: RunConfig, backend: Any, done: int = 0) -> None:
+    from playground.places import estimated
+    from playground.views.training_place import cost_words
+    from remote.client import DATE
+
+    steps = config.train.max_steps
+    if done < steps:
+        cost = estimated(config, backend.gpu, backend.hours, done)
+        say(
+            f"{name} on {backend.gpu}: {dollars(cost.usd_per_hour)} an hour (prices of {DATE}); "
+            f"{cost_words(cost, steps, backend.hours, done)}"
+        )
 
 
 def follow(directory: Path, backend: Any) -> Status:

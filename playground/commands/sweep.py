@@ -7,13 +7,19 @@ from typing import Any
 
 from core.errors import ConfigError, RunError
 from playground.commands.output import say, show
+from playground.places import given_hours, wants_log
 from playground.sweep_files import Sweep, create_sweep, latest, read_sweep, sweep_names, sweep_status, told
+from playground.views.training import dollars
 
 
 def sweep(args: Namespace) -> int:
     starts = bool(args.preset or args.config or args.grid or args.random)
     if sum([starts, args.resume is not None, args.show is not None]) > 1:
         raise ConfigError("Ask for one at a time: a PRESET to start with, --resume NAME or --show NAME.")
+    if (args.gpu or args.hours is not None) and (args.on != "modal" or not starts):
+        raise ConfigError("--gpu and --hours are for a new sweep with --on modal; one that goes on keeps its own.")
+    if args.hours is not None:
+        given_hours(args.hours)
     if args.resume is not None:
         return _run(args, read_sweep(args.resume, args.runs_dir))
     if args.show is not None:
@@ -45,9 +51,26 @@ def _new(args: Namespace) -> Sweep:
         args.seed, args.metric, (2 if args.eta is None else args.eta) if halving else 0,
         3 if args.rungs is None else args.rungs, args.at_once,
     )  # fmt: skip
-    if args.gpu and args.on != "modal":
-        raise ConfigError("--gpu is for --on modal.")
-    return create_sweep(spec, args.name or _unused(args), args.runs_dir, args.on, args.gpu or "")
+    if args.on != "modal":
+        return create_sweep(spec, args.name or _unused(args), args.runs_dir)
+    there = {"gpu": args.gpu or "", "hours": args.hours or 0.0, "log": wants_log(args.set)}
+    made = create_sweep(spec, args.name or _unused(args), args.runs_dir, "modal", **there)
+    _say_cost(made)
+    return made
+
+
+def _say_cost(made: Sweep) -> None:
+    from playground.places import backend_at
+    from playground.sweep_form import cost_there
+    from playground.views.sweep import words_there
+    from remote.client import DATE
+
+    backend = backend_at("modal", gpu=made.gpu, hours=made.hours)
+    cost = cost_there(made.spec, backend.gpu, backend.hours)
+    say(
+        f"{made.name} on {backend.gpu}: {dollars(cost.usd_per_hour)} an hour (prices of {DATE}); "
+        f"{words_there(cost, made.planned, backend.hours)}"
+    )
 
 
 def _unused(args: Namespace) -> str:
@@ -63,7 +86,7 @@ def _run(args: Namespace, wanted: Sweep) -> int:
     from playground.sweeps import run_sweep
 
     say(f"{wanted.name}: {len(wanted.trials)} trials, {wanted.planned:,} steps; Ctrl-C stops it and keeps all")
-    status = run_sweep(wanted, backend_at(wanted.place, args.runs_dir, wanted.gpu), say)
+    status = run_sweep(wanted, backend_at(wanted.place, args.runs_dir, wanted.gpu, wanted.hours, wanted.log), say)
     if status.state == "failed":
         raise RunError(status.error)
     _show(args, wanted.name)

@@ -136,10 +136,13 @@ def train(args: Namespace) -> int:
     from core.run import create_run, find_run, read_config, read_metrics
     from core.train.resuming import check_resumable
     from playground.jobs import unused_name
+    from playground.places import given_hours
     from playground.resuming import change_rest
 
-    if args.on == "local" and (args.gpu or args.hours or args.detach):
+    if args.on == "local" and (args.gpu or args.hours is not None or args.detach):
         raise ConfigError("--gpu, --hours and --detach are for --on modal.")
+    if args.hours is not None:
+        given_hours(args.hours)
     if args.resume and not args.run_name:
         raise ConfigError("--resume needs --run-name, the run to go on with.")
     if args.on == "modal":

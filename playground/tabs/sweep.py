@@ -14,12 +14,14 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.presets import PRESETS, preset
 from core.run import Status
+from core.sweep import SweepSpec, draw_trials, training_steps
 from playground.sweep_files import Sweep, latest, read_sweep, sweep_names, sweep_status
-from playground.sweep_form import SweepForm, cost, keys, of_preset, pairs_of, spec_of
+from playground.sweep_form import SweepForm, cost, cost_there, keys, of_preset, pairs_of, spec_of
 from playground.sweeps import launch_sweep, resume_sweep, stop_sweep
+from playground.places import given_hours
 from playground.tabs.training_place import Where
 from playground.views.notice import notice
-from playground.views.sweep import METRICS, cost_html, parallel, status_html, table_html
+from playground.views.sweep import METRICS, cost_html, cost_there_html, parallel, status_html, table_html
 
 EVERY = 2.0  # seconds between two looks at the followed sweep
 AT_ONCE = 4  # trials side by side on Modal
@@ -150,23 +152,27 @@ def wire(
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
     def reckon(*values: Any) -> str:
+        where, values = Where(*values[: len(place)]), values[len(place) :]
         try:
             spec = spec_of(make(*values[: len(source)]), form_of(values[len(source) :]))
+            if where.place == "modal":
+                return reckon_there(spec, where)
             found = cost(spec)
             return cost_html(found.trials, found.parts, found.seconds, found.told_by)
         except UserError as error:
             return notice(str(error))
 
-    tab.reckon, tab.reckoned = reckon, [*source, *tab.form]
+    tab.reckon, tab.reckoned = reckon, [*place, *source, *tab.form]
 
     def start(name: str, *values: Any) -> list[Any]:
         where, values = Where(*values[: len(place)]), values[len(place) :]
         try:
             spec = spec_of(make(*values[: len(source)]), form_of(values[len(source) :]))
-            modal = where.place == "modal"
-            if modal:
+            there: dict[str, Any] = {}
+            if where.place == "modal":
                 spec = replace(spec, at_once=AT_ONCE)
-            sweep = launch_sweep(spec, (name or "").strip(), place=where.place, gpu=where.gpus if modal else "")
+                there = {"gpu": where.gpus, "hours": given_hours(where.hours), "log": where.log}
+            sweep = launch_sweep(spec, (name or "").strip(), place=where.place, **there)
         except UserError as error:
             return [notice(str(error)), *[gr.skip()] * (2 + len(tab.shown))]
         said = f"{sweep.name} is starting. It goes on when this page is closed."
@@ -177,7 +183,7 @@ def wire(
     tab.kind.input(show_kind, tab.kind, [tab.trials, tab.help], **quiet)
     tab.halving.input(lambda on: [gr.update(visible=on)] * 2, tab.halving, [tab.eta, tab.rungs], **quiet)
     gr.on(
-        [*(component.change for component in tab.form), *map(settles, source)],
+        [*(component.change for component in tab.form), *map(settles, source), *(one.change for one in place)],
         reckon, tab.reckoned, tab.cost, trigger_mode="always_last", **quiet,
     )  # fmt: skip
     tab.start.click(
@@ -189,6 +195,16 @@ def wire(
     tab.follow.focus(lambda: gr.update(choices=sweep_names()), None, tab.follow, **quiet)
     tab.follow.change(_show, tab.follow, tab.shown, **quiet)
     tab.timer.tick(look, [tab.follow, tab.seen], tab.shown, **quiet)
+
+
+def reckon_there(spec: SweepSpec, where: Where) -> str:
+    """What the sweep costs on Modal."""
+    from remote.client import DATE
+
+    hours = given_hours(where.hours)
+    estimate = cost_there(spec, where.gpus, hours)
+    trials = len(draw_trials(spec))
+    return cost_there_html(trials, training_steps(spec, trials), estimate, where.gpus, hours, DATE)
 
 
 def settles(component: Any) -> Any:

@@ -16,8 +16,9 @@ from playground import models
 from playground.jobs import unused_name
 from playground.site import OWN, Site
 from playground.tabs import sweep, training_follow, training_modal, training_runs, training_start
-from playground.tabs.training_place import Where
+from playground.tabs.training_place import FIELDS, Where
 from playground.tabs.training_shown import SHOWN, first_run, look, progress_of, rest_of, run_choices, shown
+from playground.telling import Work
 from playground.views.notice import notice
 
 
@@ -73,14 +74,14 @@ def wire(tab: TrainingTab, header: Any) -> None:
         start.start.click(
             start_training, [start.name, *follow.looks, *start.place.fields, *start.form],
             [start.message, follow.follow, follow.compare, start.name, *follow.shown], show_progress_on=start.message,
-            api_visibility="private",
+            concurrency_limit=training_follow.AT_ONCE, api_visibility="private",
         )  # fmt: skip
     if not tab.site.is_hosted:
         sweep.wire(tab.sweep, header, start.form, training_start.described, start.place.fields)
     follow.timer.tick(
         tick, [follow.follow, *follow.looks, follow.held, follow.seen],
         [*follow.shown, follow.follow, follow.compare, header.model, runs.table, follow.rest_steps, follow.rest_rate,
-         follow.message],
+         follow.rest_cost, follow.message],
         show_progress="hidden", api_visibility="private", js=training_follow.HELD,
     )  # fmt: skip
 
@@ -97,14 +98,18 @@ def arrive(model: str | None, *looks: Any) -> list[Any]:
 
 
 def start_training(name: str | None, *values: Any) -> Iterator[list[Any]]:
-    """Check the form, start the run, and follow it."""
-    looks, where, form = values[:5], Where(*values[5:9]), values[9:]
+    """Check the form, start the run, and follow it. What is sent to Modal first is told while it is sent."""
+    looks, where, form = values[:5], Where(*values[5 : 5 + FIELDS]), values[5 + FIELDS :]
+    skips = [gr.skip()] * (3 + len(SHOWN))
     if where.place == "modal":
-        yield [notice("Asking Modal …", "busy"), *[gr.skip()] * (3 + len(SHOWN))]
+        yield [notice("Asking Modal …", "busy"), *skips]
+    work = Work(lambda say: training_start.start_run(name, where, form, say))
+    for text in work:
+        yield [notice(f"{text[0].upper()}{text[1:]} …", "busy"), *skips]
     try:
-        started = training_start.start_run(name, where, form)
+        started = work.result()
     except UserError as error:
-        yield [notice(str(error)), *[gr.skip()] * (3 + len(SHOWN))]
+        yield [notice(str(error)), *skips]
         return
     place = " on Modal" if where.place == "modal" else ""
     said = notice(f"{started} is starting{place}. It goes on when this page is closed.", "info")
@@ -128,6 +133,6 @@ def tick(name: str | None, *values: Any) -> list[Any]:
         *([gr.update(choices=run_choices())] * 2 if lists else [gr.skip()] * 2),
         gr.update(choices=models.model_choices()) if lists else gr.skip(),
         training_runs.table_html(name) if lists or (known and now["scored"] != seen["scored"]) else gr.skip(),
-        *(rest_of(progress_of(name)) if lists else [gr.skip()] * 2),
+        *(rest_of(progress_of(name)) if lists else [gr.skip()] * 3),
         "" if lists and seen["runs"] else gr.skip(),  # what was said of the state before
     ]

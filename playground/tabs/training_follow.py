@@ -3,6 +3,7 @@
 The training process writes its run directory and this only reads it, once a second while a shown run is training.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +21,17 @@ from playground.tabs.training_shown import (
     follow_run,
     is_active,
     progress_of,
+    rest_cost,
     rest_of,
     run_choices,
     shown,
 )  # fmt: skip
+from playground.telling import Work
 from playground.training_form import rest_assignments
 from playground.views.notice import notice
 from playground.views.training_curves import CHARTS, X_AXES
 
+AT_ONCE = 4  # visitors whose data or checkpoints are sent to Modal at a time
 EVERY = 1.0  # seconds between two looks at the followed run
 HELD = "(...values) => [...values.slice(0, -2), !!document.querySelector('.dragcover, #training-plot :active'), null]"
 SMOOTHING = 0.6
@@ -52,6 +56,7 @@ class FollowPart:
     rest: gr.Accordion
     rest_steps: gr.Number
     rest_rate: gr.Number
+    rest_cost: gr.HTML
     go_on: gr.Button
     timer: gr.Timer
     held: gr.Checkbox  # whether a mouse button is down in the plot: then it is not drawn anew under the hand
@@ -108,6 +113,7 @@ def build(model: str | None = None, site: Site = OWN) -> FollowPart:
             )
             rest_rate = gr.Number(rest_of(progress)[1], label="Learning rate of the rest", min_width=110)
             go_on = gr.Button("Go on training", min_width=130, elem_id="training-go-on")
+        rest_price = gr.HTML(rest_of(progress)[2], padding=False, elem_id="training-rest-cost", js_on_load=None)
     with gr.Row(elem_classes="toolbar training-looks"):
         chart = gr.Radio(
             [(label, key) for key, (label, *_) in CHARTS.items()], value="loss", label="Curves",
@@ -131,7 +137,7 @@ def build(model: str | None = None, site: Site = OWN) -> FollowPart:
     seen = gr.State(values["seen"])
     return FollowPart(
         follow, compare, status, pause, stop, message, chart, x, smoothing, log_axis, plot, table, samples, log, rest,
-        rest_steps, rest_rate, go_on, timer, held, seen,
+        rest_steps, rest_rate, rest_price, go_on, timer, held, seen,
     )  # fmt: skip
 
 
@@ -141,7 +147,7 @@ def wire(part: FollowPart, site: Site = OWN) -> None:
     part.follow.focus(lambda: [gr.update(choices=run_choices())] * 2, None, [part.follow, part.compare], **quiet)
     gr.on(
         [part.follow.change, part.compare.change], follow_run, [part.follow, *part.looks],
-        [*part.shown, part.rest_steps, part.rest_rate], trigger_mode="always_last", **quiet,
+        [*part.shown, part.rest_steps, part.rest_rate, part.rest_cost], trigger_mode="always_last", **quiet,
     )  # fmt: skip
     part.follow.input(lambda: "", None, part.message, **quiet)
     gr.on(
@@ -150,11 +156,16 @@ def wire(part: FollowPart, site: Site = OWN) -> None:
     )  # fmt: skip
     if not site.launch:
         return
+    part.rest_steps.change(
+        lambda name, steps: rest_cost(progress_of(name), steps), [part.follow, part.rest_steps], part.rest_cost,
+        trigger_mode="always_last", **quiet,
+    )  # fmt: skip
     part.pause.click(pause_or_go_on, part.follow, part.message, **quiet)
     part.stop.click(stop_training, part.follow, part.message, **quiet)
     part.go_on.click(
-        resume_run, [part.follow, part.rest_steps, part.rest_rate, *part.looks], [part.message, *part.shown], **quiet
-    )
+        resume_run, [part.follow, part.rest_steps, part.rest_rate, *part.looks], [part.message, *part.shown],
+        concurrency_limit=AT_ONCE, **quiet,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------------- wishes
@@ -177,12 +188,21 @@ def pause_or_go_on(name: str | None) -> str:
         return notice(str(error))
 
 
-def resume_run(name: str | None, steps: float | None, learning_rate: float | None, *looks: Any) -> list[Any]:
-    """Go on with a run that ended, with other steps and another learning rate if they are given."""
-    try:
-        directory, backend = find_run(name or ""), backend_of(name or "")
+def resume_run(name: str | None, steps: float | None, learning_rate: float | None, *looks: Any) -> Iterator[list[Any]]:
+    """Go on with a run that ended, with other steps and another learning rate if they are given. What is sent to Modal
+    first is told while it is sent."""
+
+    def resume(say: Callable[[str], None]) -> str:
+        directory, backend = find_run(name or ""), backend_of(name or "", say=say)
         backend.resume(directory.name, rest_assignments(steps, learning_rate, read_config(directory)))
+        return directory.name
+
+    work = Work(resume)
+    for text in work:
+        yield [notice(f"{text[0].upper()}{text[1:]} …", "busy"), *[gr.skip()] * len(SHOWN)]
+    try:
+        resumed = work.result()
     except UserError as error:
-        return [notice(str(error)), *[gr.skip()] * len(SHOWN)]
-    said = notice(f"{directory.name} goes on from its last checkpoint.", "info")
-    return [said, *shown(progress_of(directory.name), *looks)]
+        yield [notice(str(error)), *[gr.skip()] * len(SHOWN)]
+        return
+    yield [notice(f"{resumed} goes on from its last checkpoint.", "info"), *shown(progress_of(resumed), *looks)]

@@ -12,11 +12,13 @@ from core.train.wandb_log import sync_command
 from playground import models
 from playground.figures import column, read_figures
 from playground.jobs import LocalBackend, Progress
+from playground.places import backend_of, estimated, look_after
 from playground.views.facts import short_count
 from playground.views.notice import notice
 from playground.views.training import log_html, run_label, samples_html, status_html
 from playground.views.training_compare import compare_html
 from playground.views.training_curves import Look, curves
+from playground.views.training_place import cost_html
 
 MAX_COMPARED = 7  # beside the followed one
 
@@ -100,6 +102,8 @@ def look(
 ) -> list[Any]:
     """A tick: values for `shown`, skips for what has not changed. held: leave the plot as it is for now."""
     progress, beside = progress_of(name), others(name, compare)
+    if any(is_active(p) and p.status.backend == "modal" for p in (progress, *beside) if p is not None):
+        look_after()
     now = signature(progress, beside)
     if held and seen and now:
         now["curves"] = seen["curves"]  # they are drawn once it is let go of
@@ -125,7 +129,15 @@ def signature(progress: Progress | None, beside: list[Progress]) -> dict[str, An
         "scored": [int(np.isfinite(p.figures["val_loss"]).sum()) for p in (progress, *beside)],
         "curves": [(p.name, len(p.figures["step"])) for p in (progress, *beside)],
         "samples": len(progress.samples),
-        "status": [status.step, status.steps, status.message, status.error, status.wandb_url, status.seconds],
+        "status": [
+            status.step,
+            status.steps,
+            status.message,
+            status.error,
+            status.wandb_url,
+            status.seconds,
+            round(status.rented_seconds),
+        ],
         "files": [progress.snapshots, progress.pausing, progress.resumable, progress.offline_id],
         "log": [len(progress.log), progress.log[-80:]],
     }
@@ -178,12 +190,30 @@ def _trained_here(progress: Progress | None) -> bool:
 
 
 def rest_of(progress: Progress | None) -> list[Any]:
-    """(steps in all, learning rate) to go on with, as far as they are known."""
+    """(steps in all, learning rate, what going on costs) to go on with, as far as they are known."""
     try:
         if progress is None:
             raise ConfigError("No run is followed.")
         config = read_config(progress.directory)
     except UserError:
-        return [None, None]
+        return [None, None, ""]
     steps = config.train.max_steps
-    return [2 * steps if progress.reached >= steps else steps, config.optim.learning_rate]
+    steps = 2 * steps if progress.reached >= steps else steps
+    return [steps, config.optim.learning_rate, rest_cost(progress, steps)]
+
+
+def rest_cost(progress: Progress | None, steps: float | None) -> str:
+    """What going on costs, of a run that trained on Modal: there it goes on, on the GPU that it had."""
+    if progress is None or progress.status.backend != "modal" or is_active(progress) or not steps:
+        return ""
+    from remote.client import DATE, SOURCE
+
+    try:
+        backend, config = backend_of(progress.name), read_config(progress.directory)
+        if steps <= progress.reached:
+            return ""
+        config = config.with_overrides([f"train.max_steps={int(steps)}"])
+        cost = estimated(config, backend.gpu, backend.hours, progress.reached)
+        return cost_html(cost, DATE, SOURCE, int(steps), backend.hours, progress.reached, f"On Modal, {backend.gpu}")
+    except UserError:
+        return ""  # the button says it

@@ -1,5 +1,6 @@
 """The Training tab's form: what to train, on which data, how; a look at the data first; the start."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
@@ -199,9 +200,11 @@ def show_fields(preset_name: str, kind: str) -> list[Any]:
     ]
 
 
-def start_run(name: str | None, where: training_place.Where, values: tuple[Any, ...]) -> str:
+def start_run(
+    name: str | None, where: training_place.Where, values: tuple[Any, ...], say: Callable[[str], None]
+) -> str:
     """Check the form and start the run. Returns the run's name; UserError if something is to be mended."""
-    return training_place.launch(where, configuration(Form(*values)), (name or "").strip())
+    return training_place.launch(where, configuration(Form(*values)), (name or "").strip(), say)
 
 
 @lru_cache(maxsize=32)

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from playground.views.training import duration
+from playground.views.training import dollars, duration
+from playground.views.training_place import from_to
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from core.run import Status
+    from remote.client import Estimate
 
 HEIGHT = 340  # pixels
 INK = "#7d8590"  # reads on white and on black
@@ -36,6 +38,27 @@ def cost_html(trials: int, parts: Sequence[tuple[int, int]], seconds: float, tol
     return (
         f'<p class="sweep-cost"><b>{trials} trial{"s" if trials != 1 else ""}</b>, {steps} steps: about '
         f"{escape(duration(seconds))} <span>({escape(source)})</span></p>"
+    )
+
+
+def words_there(estimate: "Estimate", planned: int, hours: float) -> str:
+    """What all trials take and cost on Modal. planned: steps of all; hours: after which one training is stopped."""
+    time, price = from_to(*map(duration, estimate.seconds)), from_to(*map(dollars, estimate.usd))
+    words = f"about {time} of rented time, {price}"
+    if estimate.steps[0] < planned:
+        words += f"; a trial is stopped after {hours:.3g} h, which may be before it has made its steps"
+    return words
+
+
+def cost_there_html(
+    trials: int, parts: Sequence[tuple[int, int]], estimate: "Estimate", gpu: str, hours: float, date: str
+) -> str:
+    """`cost_html` of trials that are trained on Modal."""
+    steps = " + ".join(f"{count} × {each:,}" for count, each in parts)
+    words = words_there(estimate, sum(count * each for count, each in parts), hours)
+    return (
+        f'<p class="sweep-cost"><b>{trials} trial{"s" if trials != 1 else ""}</b>, {steps} steps on Modal, '
+        f"{escape(gpu)}: {escape(words)} <span>(prices of {escape(date)}; the bill is Modal's)</span></p>"
     )
 
 

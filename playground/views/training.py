@@ -100,10 +100,10 @@ def tiles_of(status: "Status", figures: Mapping[str, np.ndarray], snapshots: int
     memory = status.memory_bytes or last("memory_bytes")
     add("memory", None if not memory else gigabytes(memory))
     if status.price_per_hour > 0:
-        rented = max(status.rented_seconds, status.seconds)
-        add("price so far", dollars(status.price_per_hour * rented / 3600))
+        # Only the time on that machine: some of its steps may have been made on one's own.
+        add("price so far", dollars(status.price_per_hour * status.rented_seconds / 3600))
         if status.is_active and status.eta is not None:
-            add("price in all, about", dollars(status.price_per_hour * (rented + status.eta) / 3600))
+            add("price in all, about", dollars(status.price_per_hour * (status.rented_seconds + status.eta) / 3600))
     if snapshots:
         add("snapshots", f"{snapshots}")
     return rows

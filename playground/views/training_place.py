@@ -18,12 +18,37 @@ def gpu_label(name: str, memory_gib: int, usd_per_hour: float) -> str:
     return f"{name} · {memory_gib} GiB · ${usd_per_hour:.2f} an hour"
 
 
-def cost_html(estimate: "Estimate", date: str, source: str) -> str:
-    """From the least to the most that is to be expected, and what it is reckoned from."""
-    low, high = (duration(seconds) for seconds in estimate.seconds)
-    least, most = (dollars(amount) for amount in estimate.usd)
+def from_to(least: str, most: str) -> str:
+    return least if least == most else f"{least} to {most}"
+
+
+def cost_words(estimate: "Estimate", steps: int, hours: float = 0.0, done: int = 0) -> str:
+    """From the least to the most that is to be expected. steps: in all, of which so many are done; hours: after which it
+    stops."""
+    time, price = from_to(*map(duration, estimate.seconds)), from_to(*map(dollars, estimate.usd))
+    fewest, most = (min(steps, done + made) for made in estimate.steps)
+    if fewest >= steps:
+        return f"about {time}, {price}"
+    where = from_to(about(fewest), about(most) if most < steps else f"{steps:,}")
+    return f"about {time}, {price}; it stops after {hours:.3g} h, at about step {where} of {steps:,}"
+
+
+def about(number: int) -> str:
+    """
+    >>> about(12_345), about(789), about(7)
+    ('12,000', '790', '7')
+    """
+    return f"{round(number, 2 - len(str(number))):,}"
+
+
+def cost_html(
+    estimate: "Estimate", date: str, source: str, steps: int, hours: float = 0.0, done: int = 0, place: str = ""
+) -> str:
+    """`cost_words`, and what they are reckoned from. place: said before them, where nothing else says it."""
+    words = cost_words(estimate, steps, hours, done)
+    words = f"{place}: {words}" if place else words[0].upper() + words[1:]
     return (
-        f'<p class="training-about">About {escape(low)} to {escape(high)}, <b>{escape(least)} to {escape(most)}</b>'
+        f'<p class="training-about">{escape(words)}'
         f"<br><span>{escape(dollars(estimate.usd_per_hour))} an hour with cores and memory, by the prices of "
         f"{escape(date)} ({escape(source)}); the bill is Modal's</span></p>"
     )
