@@ -56,7 +56,8 @@ def given_hours(hours: float | None) -> float:
 
 def wants_log(assignments: Sequence[str]) -> bool:
     """Whether runs on Modal are to be logged at wandb, if the app has its secret: unless it is switched off by name."""
-    return not any(text.replace(" ", "") == "train.wandb=disabled" for text in assignments)
+    chosen = [value.strip() for key, _, value in (text.partition("=") for text in assignments) if key == "train.wandb"]
+    return not chosen or chosen[-1] != "disabled"
 
 
 def parameters_of(config: RunConfig) -> int:

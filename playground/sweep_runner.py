@@ -207,7 +207,8 @@ class Runner:
             return not self._ends(trial, "failed", status.error)
         complete = status.state == "done"
         if not complete and status.step < self._step:
-            return not self._ends(trial, "stopped", "stopped by hand")
+            why = status.message if "hours" in status.message else "stopped by hand"  # its time elsewhere was up
+            return not self._ends(trial, "stopped", why)
         metric = self.sweep.spec.metric
         value = result(read_metrics(self.sweep.runs_dir / trial.run), metric, self._step)
         trial.results[self._step] = value

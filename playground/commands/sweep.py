@@ -53,8 +53,8 @@ def _new(args: Namespace) -> Sweep:
     )  # fmt: skip
     if args.on != "modal":
         return create_sweep(spec, args.name or _unused(args), args.runs_dir)
-    there = {"gpu": args.gpu or "", "hours": args.hours or 0.0, "log": wants_log(args.set)}
-    made = create_sweep(spec, args.name or _unused(args), args.runs_dir, "modal", **there)
+    name = args.name or _unused(args)
+    made = create_sweep(spec, name, args.runs_dir, "modal", args.gpu or "", args.hours or 0.0, wants_log(args.set))
     _say_cost(made)
     return made
 

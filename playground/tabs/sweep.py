@@ -15,10 +15,10 @@ from core.errors import UserError
 from core.presets import PRESETS, preset
 from core.run import Status
 from core.sweep import SweepSpec, draw_trials, training_steps
+from playground.places import given_hours
 from playground.sweep_files import Sweep, latest, read_sweep, sweep_names, sweep_status
 from playground.sweep_form import SweepForm, cost, cost_there, keys, of_preset, pairs_of, spec_of
 from playground.sweeps import launch_sweep, resume_sweep, stop_sweep
-from playground.places import given_hours
 from playground.tabs.training_place import Where
 from playground.views.notice import notice
 from playground.views.sweep import METRICS, cost_html, cost_there_html, parallel, status_html, table_html

@@ -23,7 +23,7 @@ def from_to(least: str, most: str) -> str:
 
 
 def cost_words(estimate: "Estimate", steps: int, hours: float = 0.0, done: int = 0) -> str:
-    """From the least to the most that is to be expected. steps: in all, of which so many are done; hours: after which it
+    """From the least to the most that is to be expected. steps: in all, of which `done` are made; hours: after which it
     stops."""
     time, price = from_to(*map(duration, estimate.seconds)), from_to(*map(dollars, estimate.usd))
     fewest, most = (min(steps, done + made) for made in estimate.steps)

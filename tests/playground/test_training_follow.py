@@ -23,8 +23,13 @@ def named(values):
 
 def tick(name, seen, looks=LOOKS, held=False):
     """(values of the followed run by name, choices of runs, of models, table)"""
-    *drawn, follow, compare, models, table, steps, rate, message = training.tick(name, *looks, held, seen)
+    *drawn, follow, compare, models, table, steps, rate, cost, message = training.tick(name, *looks, held, seen)
     return named(drawn), follow, models, table
+
+
+def went_on(name, steps, rate):
+    """What is shown in the end of a run that was asked to go on."""
+    return list(resume_run(name, steps, rate, *LOOKS))[-1]
 
 
 @pytest.fixture
@@ -149,7 +154,7 @@ def test_pause_and_go_on(followed):
 
 @pytest.mark.parametrize("name", [None, "nope", "../x"])
 def test_wishes_without_a_run_are_one_sentence(no_runs, name):
-    for wish in (stop_training, pause_or_go_on, lambda name: resume_run(name, 10, 0.1, *LOOKS)[0]):
+    for wish in (stop_training, pause_or_go_on, lambda name: list(resume_run(name, 10, 0.1, *LOOKS))[-1][0]):
         assert 'role="alert"' in wish(name)
 
 
@@ -158,14 +163,14 @@ def test_a_run_goes_on_with_other_steps_and_another_rate(followed, monkeypatch):
     monkeypatch.setattr(
         LocalBackend, "_start", lambda self, directory, *options: started.append((directory.name, options))
     )
-    assert "training already" in resume_run("live", 500, 1e-4, *LOOKS)[0] and not started
+    assert "training already" in went_on("live", 500, 1e-4)[0] and not started
     Status(state="cancelled", step=10, steps=240).write(followed)
     (followed / "checkpoints").mkdir()
     (followed / "checkpoints" / "last.ckpt").write_bytes(b"")
-    *shown, steps, rate = follow_run("live", *LOOKS)
-    assert named(shown)["rest"]["visible"] and (steps, rate) == (240, 3e-3)
-    assert "whole number" in resume_run("live", 0, 1e-4, *LOOKS)[0] and not started
-    said, *_ = resume_run("live", 500, 1e-4, *LOOKS)
+    *shown, steps, rate, cost = follow_run("live", *LOOKS)
+    assert named(shown)["rest"]["visible"] and (steps, rate, cost) == (240, 3e-3, "")
+    assert "whole number" in went_on("live", 0, 1e-4)[0] and not started
+    said, *_ = went_on("live", 500, 1e-4)
     assert "goes on from its last checkpoint" in said and started == [("live", ("--resume",))]
     config = RunConfig.from_dict(read_json(followed / "config.json"))
     assert (config.train.max_steps, config.optim.learning_rate) == (500, 1e-4)
@@ -175,6 +180,6 @@ def test_a_run_goes_on_with_other_steps_and_another_rate(followed, monkeypatch):
 def test_a_run_that_made_all_its_steps_needs_more_to_go_on(followed):
     Status(state="done", step=240, steps=240).write(followed)
     before = (followed / "config.json").read_bytes()
-    assert "give it more steps" in resume_run("live", 240, 1e-4, *LOOKS)[0]
+    assert "give it more steps" in went_on("live", 240, 1e-4)[0]
     assert (followed / "config.json").read_bytes() == before and read_status(followed).state == "done"
-    assert follow_run("live", *LOOKS)[-2] == 480  # what is proposed
+    assert follow_run("live", *LOOKS)[-3] == 480  # what is proposed

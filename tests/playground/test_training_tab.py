@@ -24,7 +24,7 @@ def started(monkeypatch):
     return names
 
 
-HERE = ("local", "L4", 1, 4)  # where it is trained
+HERE = ("local", "L4", 1, 4, True)  # where it is trained
 LOOKS = ([], "loss", "step", 0.0, False)
 
 

@@ -12,7 +12,7 @@ from tests.remote.deployed import deployed
 
 FORM = list(Form("demo", "own", 32, 1, steps=12).__dict__.values())
 LOOKS = ([], "loss", "step", 0.0, False)
-HERE, THERE = ("local", "L4", 1, 4), ("modal", "T4", 1, 4)
+HERE, THERE = ("local", "L4", 1, 4, True), ("modal", "T4", 1, 4, True)
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,9 @@ def test_the_place_says_what_it_costs_and_whether_it_can_be_used(server):
     first, last = training_place.choose(*THERE, *FORM)
     assert "Asking Modal" in first[2] and "the app is deployed" in last[2]
     assert "$" in last[1] and "an hour" in last[1] and "modal.com/pricing" in last[1]
-    assert training_place.reckon("modal", "T4", 9, 4, *FORM).count("number of GPUs") == 1
+    assert training_place.reckon("modal", "T4", 9, 4, True, *FORM).count("number of GPUs") == 1
     assert "Steps must be a whole number" in training_place.reckon(*THERE, *FORM[:12], -3, *FORM[13:])
-    dear, cheap = (training_place.reckon("modal", gpu, 1, 4, *FORM) for gpu in ("B200", "T4"))
+    dear, cheap = (training_place.reckon("modal", gpu, 1, 4, True, *FORM) for gpu in ("B200", "T4"))
     assert dear != cheap
 
 
@@ -52,7 +52,7 @@ def test_without_a_token_it_says_what_to_do_and_asks_nobody(server, monkeypatch)
 
 def test_started_followed_stopped_listed_and_brought_here(server, tmp_path):
     long = [*FORM[:12], 100_000, *FORM[13:]]
-    busy, done = training.start_training("page", *LOOKS, *THERE, *long)
+    busy, *saying, done = training.start_training("page", *LOOKS, *THERE, *long)
     assert "Asking Modal" in busy[0] and "page is starting on Modal" in done[0]
     end = time.time() + 60
     while time.time() < end and read_status(find_run("page")).step == 0:

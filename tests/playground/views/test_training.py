@@ -41,11 +41,13 @@ def test_the_state_in_figures():
 
 
 def test_the_price_of_a_rented_machine_so_far_and_in_all():
-    status = Status(state="running", step=20, steps=100, eta=5400.0, seconds=1800.0, price_per_hour=2.5)
+    status = Status(state="running", step=20, steps=100, eta=5400.0, rented_seconds=1800.0, price_per_hour=2.5)
     shown = texts(status)
     assert shown["price so far"] == "$1.25" and shown["price in all, about"] == "$5.00"
-    assert "price in all, about" not in texts(Status(state="done", seconds=1800.0, price_per_hour=2.5))
+    assert "price in all, about" not in texts(Status(state="done", rented_seconds=1800.0, price_per_hour=2.5))
     assert "price so far" not in texts(Status(state="running", eta=1.0, seconds=1800.0))
+    # Of a run that was trained here for an hour before, the minute on the rented machine.
+    assert texts(Status(seconds=3660.0, rented_seconds=60.0, price_per_hour=6.0))["price so far"] == "$0.10"
 
 
 def test_what_failed_says_why_and_shows_no_time_left():
