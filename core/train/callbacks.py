@@ -16,6 +16,7 @@ from core.train.checkpoint import write_checkpoint
 from core.train.data_module import Prepared
 from core.train.memory import release_memory
 from core.train.module import TrainingModule, validation_loss
+from core.train.precision import computes_in
 from core.train.sharding import is_sharded, whole_model, whole_state
 from core.train.throughput import machine_peak, memory_held
 from core.train.trials import translation_scores, write_samples
@@ -307,6 +308,7 @@ class Recorder(L.Callback):
             "last_validation": self.last_validation,
             "seconds": self.elapsed(),
             "window": [float(self.window_loss), self.window_steps],
+            "has_units": computes_in(self.config.train.precision),  # here; the next machine may have none
         }
         write_checkpoint(self.directory, state, best)
 

@@ -25,7 +25,7 @@ from core.train.checkpoint import read_checkpoint
 from core.train.data_module import Prepared, TrainingData
 from core.train.memory import keep_memory
 from core.train.module import TrainingModule
-from core.train.precision import choose_precision
+from core.train.precision import choose_precision, computes_in
 from core.train.processes import LAUNCHED, is_first, make_trainer, train_in_processes, wanted_processes
 from core.train.resuming import check_resumable
 from core.train.sharding import is_sharded, restore_optimizers
@@ -114,6 +114,10 @@ def _train(directory: Path, resume: bool, say: Callable[[str], None]) -> Status:
     if config.model.vocab_size not in (0, size):
         say(f"model.vocab_size is {size:,}, the tokenizer's, not {config.model.vocab_size:,}")
     precision: Any = choose_precision(config.train.precision, config.model.d_model)
+    # One that was slow before was wanted; one that was not comes from another machine.
+    if checkpoint is not None and checkpoint.get("has_units", True) and not computes_in(precision):
+        slow, precision = precision, choose_precision("auto", config.model.d_model)
+        say(f"this machine has no units for precision {slow}, with which the run began: it goes on with {precision}")
     config = dataclasses.replace(
         config,
         model=dataclasses.replace(config.model, vocab_size=size),

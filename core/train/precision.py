@@ -26,3 +26,10 @@ def choose_precision(asked: str, width: int) -> str:
     if torch.cuda.is_available():
         return "bf16" if has_bfloat16_units("cuda") else "32"
     return "bf16" if has_bfloat16_units("cpu") and width >= MIN_WIDTH else "32"
+
+
+def computes_in(precision: str) -> bool:
+    """Whether the machine that this runs on has units for "32", "bf16" or "16"."""
+    if precision == "16":
+        return torch.cuda.is_available()
+    return precision == "32" or has_bfloat16_units("cuda" if torch.cuda.is_available() else "cpu")

@@ -122,6 +122,25 @@ def test_bfloat16_learns_the_same_and_resumes_to_the_bit(files, tmp_path):
     assert same_bits(weights(cut), weights(half))
 
 
+def test_a_run_that_comes_from_a_machine_with_other_units_goes_on_in_what_this_one_has(files, tmp_path, monkeypatch):
+    from core.files import write_json
+    from core.run import read_config
+
+    def cut(name, units):
+        monkeypatch.setattr(precision, "has_bfloat16_units", lambda device: units)
+        directory = create_run(config(files, "train.precision=bf16", "train.stop_at=8"), name, tmp_path)
+        train(directory)
+        write_json(directory / "config.json", config(files, "train.precision=bf16", "train.stop_at=9").to_dict())
+        return directory
+
+    fast, slow, said = cut("fast", True), cut("slow", False), []
+    train(fast, resume=True, echo=said.append)
+    assert read_config(fast).train.precision == "32" and [text for text in said if "it goes on with 32" in text]
+    said.clear()
+    train(slow, resume=True, echo=said.append)  # there it was slow from the start: as it was wanted
+    assert read_config(slow).train.precision == "bf16" and not [text for text in said if "goes on with" in text]
+
+
 def test_what_was_chosen_is_kept_for_a_resumed_run(files, tmp_path):
     from core.run import read_config
 
