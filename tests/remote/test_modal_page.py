@@ -53,6 +53,7 @@ def test_without_a_token_it_says_what_to_do_and_asks_nobody(server, monkeypatch)
 def test_started_followed_stopped_listed_and_brought_here(server, tmp_path):
     long = [*FORM[:12], 100_000, *FORM[13:]]
     busy, *saying, done = training.start_training("page", *LOOKS, *THERE, *long)
+    assert any("Asking Modal for a container" in said[0] for said in saying)
     assert "Asking Modal" in busy[0] and "page is starting on Modal" in done[0]
     end = time.time() + 60
     while time.time() < end and read_status(find_run("page")).step == 0:
@@ -65,6 +66,13 @@ def test_started_followed_stopped_listed_and_brought_here(server, tmp_path):
     while time.time() < end and read_status(find_run("page")).is_active:
         time.sleep(0.2)
     assert read_status(find_run("page")).state == "cancelled"
+    assert "On Modal, T4: about" in training_follow.rest_of(training_follow.progress_of("page"))[2]
+    *saying, last = training_follow.resume_run("page", 200_000, 1e-3, *LOOKS)
+    assert any("Asking Modal for a container" in said[0] for said in saying)
+    assert "goes on from its last checkpoint" in last[0] and read_status(find_run("page")).is_active
+    training_follow.stop_training("page")
+    while time.time() < end and read_status(find_run("page")).is_active:
+        time.sleep(0.2)
     # Another machine, which knows nothing of it.
     (tmp_path / "runs").rename(tmp_path / "other")
     shown = list(training_modal.look())[-1]
@@ -72,6 +80,16 @@ def test_started_followed_stopped_listed_and_brought_here(server, tmp_path):
     *_, last = training_modal.pull("page", "best")
     assert "page is here" in last[0] and (find_run("page") / "model.safetensors").exists()
     assert "is not there" in list(training_modal.pull("nobody", "best"))[-1][0]
+
+
+def test_what_is_sent_is_told_while_it_is_sent(server, tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("".join(f"to be or not to be, {number}\n" for number in range(2_000)))
+    form = ["gpt-shakespeare", "own", 32, 1, "upload", str(path), *FORM[6:12], 4, *FORM[13:]]
+    *saying, last = training.start_training("sent", *LOOKS, *THERE, *form)
+    assert "sent is starting on Modal" in last[0]
+    assert any("Sending the data: 0 of 0 MB" in said[0] and "busy" in said[0] for said in saying)
+    training_follow.stop_training("sent")
 
 
 def test_names_are_shown_and_never_run():
