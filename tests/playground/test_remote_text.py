@@ -90,7 +90,10 @@ def test_a_text_that_fails_is_one_sentence(server, runs, call):
         (("translate", TEXT, "--on", "modal", "--device", "cuda"), "--device and --precision are for this machine"),
         (("eval", "--run", "tiny-gpt", "--on", "modal", "--precision", "int8"), "are for this machine"),
         (("translate", TEXT, "--gpu", "L4"), "--gpu is for Modal"),
-        (("translate", TEXT, "--on", "modal", "--run", "tiny-transformer", "--gpu", "X1"), "'X1' is not in this program"),
+        (
+            ("translate", TEXT, "--on", "modal", "--run", "tiny-transformer", "--gpu", "X1"),
+            "'X1' is not in this program",
+        ),
         (("translate", TEXT, "--on", "modal", "--run", "tiny-gpt"), "made to generate"),
         (("translate", TEXT, "--on", "modal", "--run", "nope"), "no run 'nope' on Modal"),
         (("generate", "x", "--on", "modal", "--run", "tiny-gpt", "--strategy", "assisted"), "needs --assistant"),
