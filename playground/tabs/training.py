@@ -15,7 +15,7 @@ from core.errors import UserError
 from playground import models
 from playground.jobs import unused_name
 from playground.site import OWN, Site
-from playground.tabs import sweep, training_follow, training_modal, training_runs, training_start
+from playground.tabs import sweep, training_follow, training_modal, training_place, training_runs, training_start
 from playground.tabs.training_place import FIELDS, Where
 from playground.tabs.training_shown import SHOWN, first_run, look, progress_of, rest_of, run_choices, shown
 from playground.telling import Work
@@ -42,6 +42,12 @@ class TrainingTab:
         )  # fmt: skip
         if not self.site.is_hosted:
             self.sweep.on_load(demo, header)
+        elif self.site.launch:  # Modal is chosen from the start, since there is nothing else
+            place = self.start.place
+            demo.load(
+                training_place.reckon, [*place.fields, *self.start.form], place.cost, show_progress="hidden",
+                api_visibility="private",
+            )  # fmt: skip
 
 
 def build(model: str | None = None, text: str = "", site: Site = OWN) -> TrainingTab:
