@@ -149,8 +149,10 @@ class ModalBackend:
             link["name"], config.to_dict(), launch, resume, assignments, self.gpu, price, self.hours, self.log
         ).__dict__  # fmt: skip
         before, status = link_of(directory), read_status(directory)
-        of_this_launch = {"launch": launch, "gpu": self.gpu, "hours": self.hours, "log": self.log, "call_id": "", "sent": time.time(),
-                          "account": account(), "asked_to_stop": None, "cancelled": False}  # fmt: skip
+        of_this_launch = {
+            "launch": launch, "gpu": self.gpu, "hours": self.hours, "log": self.log, "call_id": "", "sent": time.time(),
+            "account": account(), "asked_to_stop": None, "cancelled": False,
+        }  # fmt: skip
         write_json(directory / LINK, {**link, **of_this_launch})
         queued = Status(
             step=status.step, steps=config.train.max_steps, seconds=status.seconds, started=time.time(),
