@@ -1,6 +1,6 @@
 # Everything that is needed is set up on first use: a virtual environment with the pinned packages and the project.
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -11,7 +11,7 @@ run: install            ## serve the playground on http://127.0.0.1:7860 (HOST, 
 	$(BIN)/llm-scratch app
 
 test: install           ## all tests; those in a browser need Chromium
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: install           ## style and types
 	$(BIN)/ruff check .

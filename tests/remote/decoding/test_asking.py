@@ -120,7 +120,7 @@ def modal_server_elsewhere(modal_server):
 
 
 def test_gpus_that_cannot_be(server):
-    for gpu, sentence in [("L5", "no GPU"), ("H100:2", "one GPU")]:
+    for gpu, sentence in [("L5", "price table"), ("H100:2", "one GPU")]:
         with pytest.raises(ConfigError, match=sentence):
             asking.write("tiny-gpt", ["a"], GREEDY, gpu)
         with pytest.raises(ConfigError, match=sentence):
