@@ -21,7 +21,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """(address, runs directory, seconds until it was up) of `llm-scratch app` with no run but the bundled ones."""
     runs = tmp_path_factory.mktemp("runs")
@@ -48,7 +48,7 @@ def server(tmp_path_factory):
         process.wait(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, this thread has a running event loop, which other tests cannot bear
 def browser():
     from playwright.sync_api import expect, sync_playwright
 

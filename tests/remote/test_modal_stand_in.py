@@ -377,6 +377,9 @@ def test_cancelled_calls_end(server):
     call.cancel(terminate_containers=True)
     with pytest.raises(RemoteError):
         call.get(timeout=20)
+    end = time.monotonic() + 20
+    while container.alive and time.monotonic() < end:
+        time.sleep(0.05)
     assert not container.alive
 
 
