@@ -100,13 +100,16 @@ def wire(part: RunsPart, follow: gr.Dropdown, compare: gr.Dropdown, header: Any,
     part.table.select(choose, None, [follow, part.message], **quiet)
     follow.change(table_html, follow, part.table, trigger_mode="always_last", **quiet)
     part.box.expand(table_html, follow, part.table, **quiet)
+    # One after the other: what belongs to another run must not be cleared away after the export of this one came.
+    in_turn: dict[str, Any] = {"concurrency_id": "training-runs", "concurrency_limit": 1}
     if site.launch:
         part.export.click(
-            export, follow, [part.message, part.files], show_progress_on=part.message, api_visibility="private"
-        )
+            export, follow, [part.message, part.files], show_progress_on=part.message, api_visibility="private",
+            **in_turn,
+        )  # fmt: skip
     if site.is_hosted:
         return
-    follow.change(about, follow, part.fields, **quiet)
+    follow.change(about, follow, part.fields, **in_turn, **quiet)
     changed = [part.message, follow, compare, header.model, part.table]
     gr.on([part.rename.click, part.name.submit], rename, [follow, part.name, compare, header.model], changed, **quiet)
     gr.on(
