@@ -1,8 +1,6 @@
 """`python -m playground`: the command line."""
 
-import sys
-
-from playground.cli import main
+from playground.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

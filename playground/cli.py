@@ -39,6 +39,7 @@ import argparse
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,6 +78,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _failed(error, args.debug)
+
+
+def run() -> None:
+    """`main` as a program. With a question to Modal that hangs it ends at once: Modal's library would wait for it, or
+    complain of its own end after our last word."""
+    code = main()
+    if any(thread.name == "asking Modal" for thread in threading.enumerate()):  # remote.link.THREAD
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _failed(error: Exception, debug: bool) -> int:
@@ -339,4 +351,4 @@ def _add_hours(command: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

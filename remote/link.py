@@ -16,6 +16,7 @@ from core.errors import UserError
 from remote import names
 
 SECONDS = 10.0  # that a person waits for an answer, or for the sentence why there is none
+THREAD = "asking Modal"  # threads of this name may be left alone with a call that hangs: see playground.cli.run
 T = TypeVar("T")
 
 
@@ -59,7 +60,7 @@ def ask(act: Callable[[], T], what: str = "", seconds: float = SECONDS) -> T:
             answer.put((False, error))
 
     # A thread of its own that nobody waits for: a call that hangs cannot be ended, only left alone.
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, daemon=True, name=THREAD).start()
     try:
         fine, value = answer.get(timeout=seconds)
     except Empty:
@@ -85,7 +86,7 @@ def ask_each(act: Callable[[], Iterable[T]], what: str = "", seconds: float = SE
         except BaseException as error:
             answers.put(("error", error))
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, daemon=True, name=THREAD).start()
     try:
         while True:
             try:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from queue import Empty, Full, Queue
 from typing import Any, TypeVar
 
-from remote.link import CloudError, NoAnswer, explained
+from remote.link import THREAD, CloudError, NoAnswer, explained
 
 BEAT = 4.0  # seconds without an item after which Modal is asked whether it is there
 BEAT_SECONDS = 6.0  # that it has to answer
@@ -38,9 +38,9 @@ def pumped(
     goes waits at most for modal to have put its things away: a program that ends meanwhile prints what it was doing.
     """
     pump = _Pump(act, alive, patience, close)
-    reading = threading.Thread(target=pump.read, daemon=True)
+    reading = threading.Thread(target=pump.read, daemon=True, name=THREAD)
     reading.start()
-    threading.Thread(target=pump.watch, daemon=True).start()
+    threading.Thread(target=pump.watch, daemon=True, name=THREAD).start()
     try:
         while True:
             try:
@@ -178,7 +178,7 @@ class _Pump:
         gone = self._left.is_set() or self._ended.is_set()
         self._left.set()
         if not gone and self._close is not None:
-            threading.Thread(target=self._close, daemon=True).start()
+            threading.Thread(target=self._close, daemon=True, name=THREAD).start()
 
     def _put(self, kind: str, value: Any) -> None:
         while not self._left.is_set():
