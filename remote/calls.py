@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,6 +188,3 @@ def account() -> str:
         return f"{_profile}/{config.get('environment') or 'main'}"
     except Exception:
         return ""
-
-
-Say = Callable[[str], None]

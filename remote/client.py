@@ -3,7 +3,7 @@
 Whatever goes wrong is a CloudError: one sentence, within ten seconds.
 """
 
-from remote.calls import Access, access, link_of
+from remote.calls import access, link_of
 from remote.decoding.asking import WAITING, columns, mapper, stream, write, written
 from remote.decoding.asking import evaluate as evaluate_there
 from remote.decoding.on_modal import There, there
@@ -11,7 +11,6 @@ from remote.decoding.parts import check_files, parts_folder
 from remote.decoding.shards import Progress as FileProgress
 from remote.decoding.shards import write_file
 from remote.deploying import deploy
-from remote.link import SECONDS, CloudError, NotDeployed
 from remote.names import DEFAULT_GPU
 from remote.prices import DATE, GPUS, SOURCE, Estimate, estimate, parse_gpu, usd_per_hour
 from remote.training.backend import GRACE, MOST_HOURS, ModalBackend
@@ -25,14 +24,10 @@ __all__ = [
     "GPUS",
     "GRACE",
     "MOST_HOURS",
-    "SECONDS",
     "SOURCE",
-    "Access",
-    "CloudError",
     "Estimate",
     "FileProgress",
     "ModalBackend",
-    "NotDeployed",
     "There",
     "Transferred",
     "WAITING",

@@ -187,7 +187,7 @@ def explained(error: BaseException, what: str = "") -> BaseException:
     if isinstance(error, m.VersionError):
         return Refused(f"Modal asks for another version of its library ({said}): update it with pip.")
     if isinstance(error, m.RemoteError):
-        return CallFailed(f"It failed on Modal: {said}")
+        return CallFailed(f"It failed on Modal: {said or 'no reason is given'}.")
     if isinstance(error, (m.ConnectionError, m.InternalFailure, m.InternalError, m.ServiceError, ConnectionError)):
         return CloudError(
             f"Modal cannot be reached ({said}): look at the network, then try again. What runs there goes on."
