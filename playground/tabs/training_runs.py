@@ -109,7 +109,7 @@ def wire(part: RunsPart, follow: gr.Dropdown, compare: gr.Dropdown, header: Any,
         )  # fmt: skip
     if site.is_hosted:
         return
-    follow.change(about, follow, part.fields, **in_turn, **quiet)
+    follow.change(about, [follow, part.files], part.fields, **in_turn, **quiet)
     changed = [part.message, follow, compare, header.model, part.table]
     gr.on([part.rename.click, part.name.submit], rename, [follow, part.name, compare, header.model], changed, **quiet)
     gr.on(
@@ -187,8 +187,9 @@ def choose(event: gr.EventData) -> list[Any]:
 # --------------------------------------------------------------------------------------------------- the chosen run
 
 
-def about(name: str | None) -> list[Any]:
-    """Values for `RunsPart.fields`. Nothing that was asked about another run stays."""
+def about(name: str | None, files: list[str] | None = None) -> list[Any]:
+    """Values for `RunsPart.fields`. Nothing that was asked about another run stays; files: what was exported last."""
+    same = bool(name and files and Path(files[0]).name == f"{name}.zip")
     try:
         directory = own_run(name or "")
         told, own, text = "", True, read_note(directory)
@@ -198,7 +199,7 @@ def about(name: str | None) -> list[Any]:
     return [
         line, gr.update(value=name or "", interactive=own), gr.update(interactive=own),
         gr.update(value=text, interactive=own), gr.update(interactive=own), gr.update(interactive=own),
-        gr.update(visible=False), None, gr.update(visible=False, value=None),
+        gr.update(visible=False), None, gr.skip() if same else gr.update(visible=False, value=None),
     ]  # fmt: skip
 
 
