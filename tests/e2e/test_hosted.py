@@ -114,8 +114,12 @@ def test_members_sign_in_train_on_modal_only_and_sign_out(open_page, site):
     page.locator("#training-start").click()
     expect(page.locator("#training-message")).to_contain_text("not signed in to Modal")
     assert not (site.runs / "first").exists()
+    assert open_page.problems == []
     page.get_by_role("link", name="Sign out").click()
     expect(page.get_by_role("button", name="Login")).to_be_visible()
+    # The page that is left had a stream open to the server: that the browser cuts it is no error of ours.
+    cut = ("AbortError: signal is aborted", "Unexpected error Connection errored out")
+    open_page.problems[:] = [problem for problem in open_page.problems if not problem.startswith(cut)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
