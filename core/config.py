@@ -134,16 +134,25 @@ class ModelConfig:
 class TokenizerConfig:
     """How text becomes ids. A tokenizer is trained on the training split only."""
 
-    kind: Literal["bpe", "char"] = "bpe"
-    vocab_size: int = 4_000  # bpe: specials and the 256 bytes included; char: ignored
-    pattern: Literal["gpt2", "gpt4", "none"] = "gpt2"  # how text is cut into chunks that merges do not cross
-    path: str = ""  # take this tokenizer.json (or bundled run's name) instead of training one
+    kind: Literal["bpe", "wordpiece", "unigram", "char"] = "bpe"
+    vocab_size: int = 4_000  # special tokens and (bpe, unigram) the 256 bytes included; char: ignored
+    pattern: str = (
+        "gpt2"  # how text is cut into chunks: gpt2, gpt4, none or, for bpe, a regular expression of one's own
+    )
+    path: str = ""  # take this tokenizer.json (or the name of a run or an own tokenizer) instead of training one
 
     def __post_init__(self) -> None:
         if self.kind == "bpe" and not self.path and self.vocab_size < 260:
             raise ConfigError(
                 f"tokenizer.vocab_size must be at least 260 (256 bytes and the special tokens), not {self.vocab_size}."
             )
+        if not self.path and (self.kind in ("wordpiece", "unigram") or self.pattern not in ("gpt2", "gpt4", "none")):
+            from core.tokenizer.training import TrainingRequest
+
+            try:
+                TrainingRequest(self.kind, self.vocab_size, self.pattern)
+            except ConfigError as error:
+                raise ConfigError(f"tokenizer: {error}") from None
 
 
 @dataclass(frozen=True)

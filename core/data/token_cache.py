@@ -57,7 +57,7 @@ class TokenCache:
         from core.tokenizer import train_tokenizer
         from core.tokenizer.load import tokenizer_from_json
 
-        if self.folder is None or config.path or config.kind != "bpe":
+        if self.folder is None or config.path or config.kind == "char":  # characters are counted in no time
             return train_tokenizer(config, texts)
         texts = list(texts)
         wanted = ["tokenizer", _version(), config.kind, str(config.vocab_size), config.pattern]

@@ -18,8 +18,9 @@ _RUN_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str]) -> Tokenizer:
-    """A tokenizer.json, a directory with one (a run) or with GPT-2's or Marian's files, the name of a bundled run or
-    of a run in RUNS_DIR, `hf:org/name[@revision]` on the hub, or a tiktoken encoding."""
+    """A tokenizer.json, a directory with one (a run) or with GPT-2's or Marian's files, `hf:org/name[@revision]` on the
+    hub, or a name: of a bundled run, of a run in RUNS_DIR, of an own tokenizer, of a tiktoken encoding, in this order.
+    """
     name = os.fspath(name_or_path)
     if hub.is_hub_name(name):
         return _from_directory(hub.fetch_tokenizer(name), name)
@@ -32,6 +33,10 @@ def load_tokenizer(name_or_path: str | os.PathLike[str]) -> Tokenizer:
         for folder in (BUNDLED, Path(os.environ.get("RUNS_DIR") or "runs")):
             if has_tokenizer(folder / name):
                 return _from_directory(folder / name)
+    from core.tokenizer.own import has_own, own_path
+
+    if has_own(name):
+        return _from_directory(own_path(name))
     if name in TIKTOKEN_NAMES:
         from core.tokenizer.tiktoken_ranks import load_tiktoken
 
@@ -39,6 +44,23 @@ def load_tokenizer(name_or_path: str | os.PathLike[str]) -> Tokenizer:
     raise RunError(
         f"There is no tokenizer {name!r}; give a tokenizer.json, a run's name or directory, or a tiktoken encoding."
     )
+
+
+def tokenizer_from_files(files: dict[str, bytes], pattern: str = "") -> tuple[Tokenizer, dict[str, bytes]]:
+    """The tokenizer of a file's content, or of GPT-2's two, told by their names; and the files under the names that
+    they are kept under. RunError if they are none."""
+    texts = {name.lower(): name for name in files}
+    if len(files) == 2 and (merges := next((name for name in texts if name.endswith(".txt")), None)):
+        vocab = next((name for name in texts if name.endswith(".json")), None)
+        if vocab is None:
+            raise RunError("Give merges.txt together with its vocab.json.")
+        kept = {"vocab.json": files[texts[vocab]], "merges.txt": files[texts[merges]]}
+        vocab_json, merges_txt = (_decoded(content, name) for name, content in kept.items())
+        return gpt2_tokenizer(vocab_json, merges_txt, "The pair of files"), kept
+    if len(files) != 1:
+        raise RunError("Give one file, or vocab.json together with merges.txt.")
+    ((name, content),) = files.items()
+    return tokenizer_from_json(_decoded(content, name), name), {"tokenizer.json": content}
 
 
 def has_tokenizer(path: Path) -> bool:
@@ -116,6 +138,13 @@ def gpt2_tokenizer(vocab_json: str, merges_txt: str, source: str = "The director
     return tokenizer_from_json(
         tokenizer_json(added_tokens=added, pre_tokenizer=byte_level, decoder=byte_level, model=model), source
     )
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RunError(f"{name} is not a tokenizer's file that can be read here: it is not UTF-8 text.") from error
 
 
 def _read(path: Path) -> str:

@@ -27,7 +27,9 @@ PATTERNS = {
         r"|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }
-TIME_LIMIT = 5.0  # seconds that a regular expression of a user's own may take on one text
+TIME_LIMIT = 5.0  # seconds that a regular expression of a user's own may take on one text, and for ...
+TIME_PER_CHARACTER = 1e-6  # ... each of its characters
+MAX_PATTERN = 2_000  # characters
 
 # What is read differently by the `tokenizers` package (Oniguruma, in Ruby's syntax): anchors, which there mean lines,
 # flags other than i, intersections and POSIX classes in brackets, escapes that only one side knows.
@@ -41,6 +43,19 @@ def unportable_part(pattern: str) -> str | None:
         return None
     bare = re.sub(r"\\[^a-zA-Z0-9]", "", pattern).replace("[^", "[")  # escaped signs and negated sets are safe
     return next((m.group() for m in _NOT_PORTABLE.finditer(bare) if m.group() not in _PORTABLE_ESCAPES), None)
+
+
+def check_pattern(pattern: str) -> "Splitter":
+    """The splitter of a pattern that a tokenizer may be trained with. TextError if it is not valid or not portable."""
+    if len(pattern) > MAX_PATTERN:
+        raise TextError(f"The splitting pattern has {len(pattern):,} characters; it may have up to {MAX_PATTERN:,}.")
+    if pattern not in ("none", *PATTERNS) and re.fullmatch(r"[\w.-]*", pattern):  # more likely a name mistyped
+        what = f"There is no splitting pattern {pattern!r}" if pattern else "The splitting pattern is empty"
+        raise TextError(f"{what}; choose {', '.join(PATTERNS)} or none, or write a regular expression.")
+    splitter = Splitter(pattern)
+    if part := unportable_part(pattern):
+        raise TextError(f"The splitting pattern has {part!r}, which tokenizer.json cannot carry; write it without.")
+    return splitter
 
 
 class Splitter:
@@ -72,7 +87,7 @@ class Splitter:
     def _with_gaps(self, text: str) -> Iterator[str]:
         """Matches, and what lies between them, which becomes chunks of its own."""
         end = 0
-        for match in self._regex.finditer(text, timeout=TIME_LIMIT):
+        for match in self._regex.finditer(text, timeout=TIME_LIMIT + TIME_PER_CHARACTER * len(text)):
             if match.start() > end:
                 yield text[end : match.start()]
             if match.end() > match.start():
@@ -80,6 +95,11 @@ class Splitter:
             end = match.end()
         if end < len(text):
             yield text[end:]
+
+    @property
+    def expression(self) -> str:
+        """The regular expression; "" where text is not cut."""
+        return "" if self.name == "none" else PATTERNS.get(self.name, self.name)
 
     def to_json(self) -> dict[str, Any]:
         """The `pre_tokenizer` section of a tokenizer.json."""
@@ -90,7 +110,7 @@ class Splitter:
             return byte_level | {"use_regex": True}
         split = {
             "type": "Split",
-            "pattern": {"Regex": PATTERNS.get(self.name, self.name)},
+            "pattern": {"Regex": self.expression},
             "behavior": "Isolated",
             "invert": False,
         }

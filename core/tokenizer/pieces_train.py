@@ -1,0 +1,122 @@
+"""Train WordPiece and Unigram with the `tokenizers` package, each the way its users know it.
+
+WordPiece as BERT has it (Schuster and Nakajima 2012; Devlin et al. 2019): words are cut at whitespace and punctuation,
+Chinese characters stand alone, "##" marks a piece within a word. Which whitespace there was is lost, and a word with an
+unseen character is <unk>.
+
+Unigram (Kudo 2018) as today's language models use SentencePiece: nothing is normalised, a space is "▁", line breaks are
+kept, and a character that is no piece falls back to the tokens of its bytes. So text comes back as it was, but for a
+"▁" in it, which is read as a space. With the patterns "gpt2" and "gpt4" pieces keep to their chunks; with "none" a
+piece may hold several words.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from core.errors import TextError
+from core.tokenizer.base import clean_text, special_token_entries, tokenizer_json
+from core.tokenizer.char import UNK
+from core.tokenizer.hub import HubTokenizer
+from core.tokenizer.split import Splitter
+
+SPACE = "▁"
+# Below every piece's own score: typed text that reads "<0x0A>" is cut in characters, never taken for the byte.
+BYTE_SCORE = -1e6
+_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+_ASCII = [chr(code) for code in range(33, 127)]
+
+
+def train_wordpiece(
+    texts: Iterable[str],
+    vocab_size: int,
+    *,
+    special_tokens: Iterable[str],
+    min_frequency: int = 0,
+    lowercase: bool = False,
+) -> HubTokenizer:
+    """lowercase: as bert-base-uncased, which also drops accents. TextError if there is nothing to train on."""
+    import tokenizers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+    names = _names(special_tokens)
+    fast = tokenizers.Tokenizer(models.WordPiece(unk_token=UNK))
+    fast.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
+    fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    fast.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=names,
+        limit_alphabet=max(1, (vocab_size - len(names)) // 2),  # the other half is for longer pieces
+        show_progress=False,
+    )
+    _train(fast, texts, trainer)
+    document = json.loads(fast.to_str())
+    if len(document["model"]["vocab"]) <= len(names):
+        raise TextError("The text has no words to train on; give more text.")
+    return HubTokenizer(json.dumps(document, ensure_ascii=False))
+
+
+def train_unigram(
+    texts: Iterable[str], vocab_size: int, *, pattern: str = "gpt2", special_tokens: Iterable[str]
+) -> HubTokenizer:
+    """Of at most `vocab_size` tokens, the 256 bytes and the special tokens included."""
+    import tokenizers
+    from tokenizers import models, trainers
+
+    names = _names(special_tokens)
+    # Metaspace alone would cut before every space, which the pattern decides here.
+    metaspace = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "never", "split": False}
+    cut: dict[str, Any] = metaspace
+    if pattern != "none":
+        regex = {"Regex": Splitter(pattern).expression}
+        split = {"type": "Split", "pattern": regex, "behavior": "Isolated", "invert": False}
+        cut = {"type": "Sequence", "pretokenizers": [split, metaspace]}
+    fast = tokenizers.Tokenizer(models.Unigram())
+    fast = tokenizers.Tokenizer.from_str(json.dumps(json.loads(fast.to_str()) | {"pre_tokenizer": cut}))
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size - 256,
+        special_tokens=names,
+        unk_token=UNK,
+        initial_alphabet=_ASCII,
+        show_progress=False,
+    )
+    _train(fast, texts, trainer)
+    trained = json.loads(fast.to_str())["model"]
+    pieces = [[name, 0.0] for name in names]
+    pieces += [[byte, BYTE_SCORE] for byte in _BYTES]
+    known = {*names, *_BYTES}
+    pieces += [piece for piece in trained["vocab"] if piece[0] not in known]
+    if len(pieces) <= len(known):
+        raise TextError("The text has no words to train on; give more text.")
+    ids = {name: id for id, name in enumerate(names)}
+    decoders = [
+        {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+    ]  # fmt: skip
+    return HubTokenizer(
+        tokenizer_json(
+            added_tokens=special_token_entries(ids),
+            pre_tokenizer=cut,
+            decoder={"type": "Sequence", "decoders": decoders},
+            model={"type": "Unigram", "unk_id": ids[UNK], "vocab": pieces[:vocab_size], "byte_fallback": True},
+        )
+    )
+
+
+def _names(special_tokens: Iterable[str]) -> list[str]:
+    """The special tokens, with one for what is not known."""
+    return list(dict.fromkeys([*special_tokens, UNK]))
+
+
+def _train(fast: Any, texts: Iterable[str], trainer: Any) -> None:
+    """TextError if the package cannot make anything of the texts; its panics are no Exceptions."""
+    try:
+        fast.train_from_iterator((clean_text(text) for text in texts), trainer)
+    except TextError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        said = " ".join(str(error).split())[:160].rstrip(".")
+        raise TextError(f"The tokenizers package cannot train on this text ({said}); give more text.") from None
