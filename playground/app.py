@@ -12,6 +12,7 @@ import gradio as gr
 from core.errors import UserError
 from playground.guard import HostedBlocks, guard
 from playground.header import build_header, wire_header
+from playground.share import wire_share
 from playground.site import OWN, Site
 from playground.tabs import attention, decoding, tokenizer, training
 from playground.theme import script, stylesheet, theme
@@ -38,6 +39,8 @@ def build_app(site: Site = OWN) -> gr.Blocks:
             module.wire(tab, header)
             if hasattr(tab, "on_load"):
                 tab.on_load(demo, header)
+        fields = {name: field for tab in built for name, field in getattr(tab, "shared", {}).items()}
+        wire_share(demo, header, fields, site)
     demo.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False if site.is_hosted else None)
     if site.is_hosted:
         guard(demo, site)

@@ -232,6 +232,8 @@ TITLE = """
   <h1>LLM from scratch</h1>
   <p class="journey" aria-label="text, tokens, attention, logits, next token">
     text <i>→</i> tokens <i>→</i> attention <i>→</i> logits <i>→</i> next token</p>
+  <button type="button" class="theme-toggle" data-action="share" title="A link to this page as it is now">
+    <span class="share-words" role="status">Copy link</span></button>
   <button type="button" class="theme-toggle" data-action="theme" aria-label="Switch between light and dark">
     <span aria-hidden="true">◐</span> <span class="theme-name">Light / dark</span></button>
 </div>

@@ -1,51 +1,63 @@
-"""A text as its tokens: coloured pieces, and a table with what each one is made of."""
+"""A text as its tokens: what assets/tokens.js draws of them, and the line of counts."""
 
+import json
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from core.tokenizer.visible import segments
+from core.tokenizer.inspect import is_partial
+from core.tokenizer.visible import segments, visible
 
-COLOURS = 8  # --token-0 .. --token-7
 
+def token_data(encoding: Any, text: str, start: int, stop: int, name: str) -> str:
+    """JSON of the tokens from `start` to `stop` of an Encoding, small enough for hundreds of thousands of them.
 
-def token_strip(rows: Sequence[Any], pieces: Sequence[bytes]) -> str:
-    """HTML of the tokens in reading order. rows: TokenRows; pieces: the bytes of each row's token.
-
-    A token carries its number in `data-i`, as its table row does: the page lights up both. Tokens that hold parts of
-    one character stand in a frame under that character. One token can be reached with Tab, the others with arrow keys.
+    "types": [id, HTML, bytes in hex, visible text, whether part of a character, whether special, the characters that
+    it touches if they are more than itself] of each distinct token; "tokens": which of them stands there. "chars" and "bytes": for each token where it starts, counted from the
+    start of the one before, and how long it is; the first counts from "first". "text": the characters of these tokens.
     """
-    if not rows:
-        return '<p class="nothing">No tokens: the text is empty.</p>'
-    parts = ['<div class="token-strip" data-tokens role="list" aria-label="The text as tokens; move with arrow keys">']
-    shared: tuple[int, ...] = ()  # the tokens of the frame that is open
-    for number, (row, piece) in enumerate(zip(rows, pieces, strict=True)):
-        if not shared and len(row.shares_with) > 1:
-            shared = row.shares_with
-            parts.append('<span class="shared">')
-        parts.append(_token(row, piece, first=number == 0))
-        if shared and (row.index == shared[-1] or number == len(rows) - 1):
-            parts.append(f'<span class="shared-whole" aria-hidden="true">{escape(row.characters)}</span></span>')
-            shared = ()
-        if piece.endswith(b"\n"):
-            parts.append("<br>")
-    return "".join(parts) + "</div>"
-
-
-def _token(row: Any, piece: bytes, first: bool) -> str:
-    """Its id and bytes are attributes that the stylesheet shows: selecting the text selects nothing else."""
-    kind = " special" if row.is_special else ""
-    label = escape(f"Token {row.index}: {row.text}, id {row.id}, bytes {row.bytes_hex}", quote=True)
-    return (
-        f'<span class="token{kind}" role="listitem" style="--c:var(--token-{row.index % COLOURS})" '
-        f'data-i="{row.index}"{_kin(row)} data-id="{row.id}" data-bytes="{row.bytes_hex}" '
-        f'tabindex="{0 if first else -1}" aria-label="{label}">{piece_html(piece)}</span>'
+    types: dict[tuple[int, bytes, bool, str], int] = {}
+    tokens = []
+    char_spans, byte_spans = encoding.char_spans[start:stop], encoding.byte_spans[start:stop]
+    ids, pieces, special = encoding.ids[start:stop], encoding.pieces[start:stop], encoding.special_mask[start:stop]
+    for i, (id, piece) in enumerate(zip(ids, pieces)):
+        whole = text[slice(*char_spans[i])] if is_partial(piece) else ""
+        tokens.append(types.setdefault((id, piece, special[i], whole), len(types)))
+    all_of_it = stop - start == len(encoding)
+    first, last = (0, len(text)) if all_of_it or not char_spans else (char_spans[0][0], max(end for _, end in char_spans))
+    return json.dumps(
+        {
+            "name": name,
+            "total": len(encoding),
+            "start": start,
+            "text": text[first:last],
+            "first": [first, 0 if all_of_it or not byte_spans else byte_spans[0][0]],
+            "types": [token_type(*key) for key in types],
+            "tokens": tokens,
+            "chars": steps(char_spans, first),
+            "bytes": steps(byte_spans, 0 if all_of_it or not byte_spans else byte_spans[0][0]),
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
     )
 
 
-def _kin(row: Any) -> str:
-    """The first of the tokens that share a character, for linking them."""
-    return f' data-kin="{row.shares_with[0]}"' if len(row.shares_with) > 1 else ""
+def token_type(id: int, piece: bytes, special: bool, whole: str = "") -> list[Any]:
+    """A distinct token as assets/tokens.js takes it. whole: of a token that is part of a character, the character."""
+    shown = visible(whole.encode("utf-8")) if whole else ""
+    return [id, piece_html(piece), piece.hex(" ").upper(), visible(piece), int(is_partial(piece)), int(special), shown]
+
+
+def steps(spans: Sequence[tuple[int, int]], first: int) -> list[int]:
+    """
+    >>> steps([(5, 7), (7, 8), (7, 8)], 5)
+    [0, 2, 2, 1, 0, 1]
+    """
+    steps, before = [], first
+    for start, end in spans:
+        steps += (start - before, end - start)
+        before = start
+    return steps
 
 
 def piece_html(piece: bytes) -> str:
@@ -54,39 +66,6 @@ def piece_html(piece: bytes) -> str:
         escape(segment.text) if segment.kind == "text" else f'<i class="{segment.kind}">{escape(segment.text)}</i>'
         for segment in segments(piece)
     )
-
-
-def token_table(rows: Sequence[Any], pieces: Sequence[bytes]) -> str:
-    """HTML table: number, id, text, bytes in hexadecimal, character span, byte span, special or not."""
-    if not rows:
-        return ""
-    body = "".join(
-        f'<tr data-i="{row.index}"{_kin(row)} style="--c:var(--token-{row.index % COLOURS})">'
-        f'<th scope="row">{row.index}</th><td class="number">{row.id}</td>'
-        f'<td class="text"><span class="piece">{piece_html(piece)}</span>{_whole(row)}</td>'
-        f'<td class="hex">{row.bytes_hex}</td><td class="number">{span(row.char_span)}</td>'
-        f'<td class="number">{span(row.byte_span)}</td><td>{"special" if row.is_special else ""}</td></tr>'
-        for row, piece in zip(rows, pieces, strict=True)
-    )
-    head = "".join(
-        f'<th scope="col">{name}</th>' for name in ("#", "Id", "Text", "Bytes", "Characters", "In bytes", "Kind")
-    )
-    return (
-        '<div class="scroller" tabindex="0" role="region" aria-label="Table of tokens"><table class="token-table" '
-        f"data-tokens><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _whole(row: Any) -> str:
-    return f" <small>part of {escape(row.characters)}</small>" if row.is_partial else ""
-
-
-def span(pair: tuple[int, int]) -> str:
-    """
-    >>> span((3, 7))
-    '3–7'
-    """
-    return f"{pair[0]}–{pair[1]}"
 
 
 def counts_line(counts: Any) -> str:
@@ -109,9 +88,3 @@ def ratio(part: int, whole: int) -> str:
     ('3.50', '–')
     """
     return f"{part / whole:.2f}" if whole else "–"
-
-
-def ids_line(ids: Sequence[int]) -> str:
-    """The ids as a list that can be copied."""
-    listed = ", ".join(map(str, ids))
-    return f'<code class="ids" tabindex="0" aria-label="Token ids">[{listed}]</code>'

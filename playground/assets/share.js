@@ -1,0 +1,54 @@
+// The state of the page behind the # of its address: what Gradio's fields hold, and which tabs are open. Written a moment
+// after a change, without an entry in the browser's history; read once, when the page opens (playground/share.py).
+{
+  const LONGEST = 6_000;  // characters of an address that every program passes on
+  const PARTS = '#tokenizer-parts';
+  const first = {tab: 'Tokenizer', part: 'Tokens'};  // as the page opens without a link: what is so is not in the address
+  let state = {}, tooLong = false, timer = null;
+
+  const openTab = (box) => document.querySelector(`${box} [role="tab"][aria-selected="true"]`)?.textContent.trim() || '';
+  const read = () => Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].map(([name, value]) => {
+    try { return [name, JSON.parse(value)]; } catch { return [name, value]; }
+  }));
+  const linked = read();
+
+  function write() {
+    const kept = {...state, tab: openTab('#tabs'), part: openTab(PARTS)};
+    const address = new URLSearchParams();
+    for (const [name, value] of Object.entries(kept)) {
+      if (JSON.stringify(value) === JSON.stringify(first[name])) continue;
+      address.set(name, typeof value === 'string' && !/^[\[{"\d-]|^(true|false|null)$/.test(value) ? value : JSON.stringify(value));
+    }
+    tooLong = String(address).length > LONGEST;
+    if (tooLong) address.delete('text');
+    const wanted = String(address) ? `#${address}` : '';
+    if (wanted !== location.hash) history.replaceState(history.state, '', `${location.pathname}${location.search}${wanted}`);
+  }
+  const later = () => { clearTimeout(timer); timer = setTimeout(write, 400); };
+
+  window.sharedState = (initial) => {
+    Object.assign(first, initial);
+    state = {...initial};
+    const {tab, part, ...fields} = linked;
+    const open = (box, name) => [...document.querySelectorAll(`${box} [role="tab"]`)].find((t) => t.textContent.trim() === name)?.click();
+    setTimeout(() => { open('#tabs', tab); setTimeout(() => open(PARTS, part), 100); }, 0);
+    return Object.keys(fields).length ? JSON.stringify(fields) : '';
+  };
+  window.shareState = (names, values) => {
+    names.forEach((name, i) => { state[name] = values[i]; });
+    later();
+  };
+  document.addEventListener('click', (event) => {
+    if (event.target.closest?.('[role="tab"]')) later();
+    const button = event.target.closest?.('[data-action="share"]');
+    if (!button) return;
+    write();
+    const words = button.querySelector('.share-words'), before = 'Copy link';
+    navigator.clipboard?.writeText(location.href).then(
+      () => { words.textContent = tooLong ? 'Copied, without the text: it is too long' : 'Copied'; },
+      () => { words.textContent = 'Copy the address of this page'; },
+    ) ?? (words.textContent = 'Copy the address of this page');
+    setTimeout(() => { words.textContent = before; }, 3_000);
+  });
+  window.addEventListener('hashchange', () => location.reload());  // somebody pasted a link over this page
+}

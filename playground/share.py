@@ -1,0 +1,84 @@
+"""The page's state in its address: what is chosen and typed stands behind the #, so that a link shows the same again.
+
+What stands behind a # is never sent to a server, so no log holds anybody's text; assets/share.js writes and reads it.
+A link can come from anybody: only what the page lists itself is taken from it. A model of the hub or a file is opened
+by whoever sits at the page, not by a link.
+"""
+
+import json
+from typing import Any
+
+import gradio as gr
+
+from playground import models, tokenizers
+from playground.header import Header, text_problem
+from playground.site import Site
+from playground.views.notice import notice
+
+LONGEST = 200_000  # characters of a link that are looked at
+
+
+def wire_share(demo: gr.Blocks, header: Header, fields: dict[str, Any], site: Site) -> None:
+    """fields: names in the address -> components of the tabs, beside "model" and "text" of the header."""
+    everything = {"model": header.model, "text": header.text, **fields}
+    given = gr.Textbox(visible=False)
+
+    def arrive_by_link(link: str) -> list[Any]:
+        return restore(link, fields, site)
+
+    demo.load(
+        arrive_by_link,
+        given,
+        [header.message, header.settled, *everything.values()],
+        js=f"() => window.sharedState({json.dumps({name: c.value for name, c in everything.items()})})",
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    gr.on(
+        [component.change for component in everything.values()],
+        None,
+        list(everything.values()),
+        None,
+        js=f"(...values) => {{ window.shareState({json.dumps(list(everything))}, values); }}",
+    )
+
+
+def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
+    """Message, settled and the values of model, text and `fields`, for a link's JSON of names and values."""
+    try:
+        state = json.loads(link[:LONGEST]) if link else {}
+    except ValueError:
+        state = {}
+    if not isinstance(state, dict) or not state:
+        return [gr.skip()] * (4 + len(fields))
+    opening_model, opening_text = models.opening_work()
+    wanted: dict[str, Any] = {name: _value(component, state.get(name)) for name, component in fields.items()}
+    names = [name for _, name in models.model_choices()]
+    model, text, problem = state.get("model", opening_model), state.get("text", opening_text), ""
+    if model not in names:
+        problem = f"The link names the model {str(model)[:80]!r}, which is not in the list here."
+        model = opening_model
+    if "tokenizer" in wanted and state.get("tokenizer"):
+        if state["tokenizer"] in [key for _, key in tokenizers.choices(site)]:
+            wanted["tokenizer"] = state["tokenizer"]
+        else:
+            problem = problem or f"The link names the tokenizer {str(state['tokenizer'])[:80]!r}, which is not listed here."
+    if not isinstance(text, str) or text_problem(text):
+        text = opening_text
+    settled = (model or "", text)
+    return [notice(problem, "info"), settled, model, text, *wanted.values()]
+
+
+def _value(component: Any, value: Any) -> Any:
+    """The value if the component can hold it; else nothing is changed."""
+    choices = [key for _, key in getattr(component, "choices", None) or []]
+    if isinstance(component, gr.Checkbox):
+        return value if isinstance(value, bool) else gr.skip()
+    if isinstance(component, gr.Dropdown) and component.multiselect:
+        listed = isinstance(value, list) and len(value) <= 6 and all(part in choices for part in value)
+        return value if listed else gr.skip()
+    if isinstance(component, (gr.Dropdown, gr.Radio)):
+        return value if value in choices else gr.skip()
+    if isinstance(component, gr.Textbox):
+        return value if isinstance(value, str) and len(value) <= 1_000 else gr.skip()
+    return gr.skip()

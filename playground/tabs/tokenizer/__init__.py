@@ -1,0 +1,109 @@
+"""The Tokenizer tab: which tokenizer, and what can be seen of it and of the text, each part in a tab of its own.
+
+A part is a module with build(site, work), show(work, *inputs) and wire(part, work); what is shown of it are its
+`views`, which follow from the work and its `inputs`. Only the part that is open is computed: when the work changes,
+and when it is opened.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import gradio as gr
+
+from core.errors import UserError
+from playground import models, tokenizers
+from playground.header import Header
+from playground.site import OWN, Site
+from playground.tabs.tokenizer import tokens
+from playground.tokenizers import MODELS_OWN, Work
+from playground.views.notice import notice
+
+PARTS: dict[str, ModuleType] = {"Tokens": tokens}
+
+
+@dataclass
+class TokenizerTab:
+    tokenizer: gr.Dropdown
+    parse_special: gr.Checkbox
+    message: gr.HTML
+    work: gr.State
+    opened: gr.State  # the name of the part that is open
+    tabs: dict[str, gr.Tab]
+    parts: dict[str, Any]
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [component for part in self.parts.values() for component in part.inputs]
+
+    @property
+    def views(self) -> list[Any]:
+        return [component for part in self.parts.values() for component in part.views]
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What belongs in the page's address: names there -> components."""
+        own = {"tokenizer": self.tokenizer, "special": self.parse_special}
+        for part in self.parts.values():
+            own |= getattr(part, "shared", {})
+        return own
+
+    def refresh(
+        self, settled: tuple[str, str], key: str | None, parse_special: bool, opened: str, *inputs: Any
+    ) -> list[Any]:
+        """Something changed: the message, the work, and the views of the part that is open; others wait till they are."""
+        work = Work((key or MODELS_OWN).strip(), settled[0] or None, settled[1], parse_special)
+        try:
+            tokenizers.open_tokenizer(work.tokenizer, work.model)
+        except UserError as error:
+            return [notice(str(error)), gr.skip(), *[gr.skip()] * len(self.views)]
+        shown: list[Any] = ["", work]
+        given = iter(inputs)
+        for name, part in self.parts.items():
+            own = [next(given) for _ in part.inputs]
+            shown += PARTS[name].show(work, *own) if name == opened else [gr.skip()] * len(part.views)
+        return shown
+
+    def opening(self, name: str) -> Callable[..., Any]:
+        """What happens when a part is opened."""
+
+        def open_part(work: Work, *inputs: Any) -> Any:
+            return name, *PARTS[name].show(work, *inputs)
+
+        return open_part
+
+
+def build(site: Site = OWN) -> TokenizerTab:
+    """The tab with the work that the page opens with, done in every part of it."""
+    model, text = models.opening_work()
+    work = Work(MODELS_OWN, model, text, False)
+    with gr.Row(elem_classes="toolbar"):
+        tokenizer = gr.Dropdown(
+            tokenizers.choices(site), value=MODELS_OWN, label="Tokenizer", allow_custom_value=site.hub,
+            elem_id="tokenizer", elem_classes="grow",
+        )  # fmt: skip
+        parse_special = gr.Checkbox(False, label="Read <s> in the text as the token", elem_id="token-special")
+    message = gr.HTML("", elem_id="tokenizer-message", js_on_load=None)
+    tabs, parts = {}, {}
+    with gr.Tabs(elem_id="tokenizer-parts", elem_classes="parts"):
+        for name, module in PARTS.items():
+            with gr.Tab(name, id=name.lower(), elem_id=f"part-{name.lower()}") as tab:
+                tabs[name], parts[name] = tab, module.build(site, work)
+    opened = gr.State(next(iter(PARTS)))
+    return TokenizerTab(tokenizer, parse_special, message, gr.State(work), opened, tabs, parts)
+
+
+def wire(tab: TokenizerTab, header: Header) -> None:
+    """Follow the header and the tab's own controls."""
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
+    gr.on(
+        [*header.changes, tab.tokenizer.change, tab.parse_special.change],
+        tab.refresh,
+        [header.settled, tab.tokenizer, tab.parse_special, tab.opened, *tab.inputs],
+        [tab.message, tab.work, *tab.views],
+        **quiet,
+    )
+    for name, part in tab.parts.items():
+        tab.tabs[name].select(tab.opening(name), [tab.work, *part.inputs], [tab.opened, *part.views], **quiet)
+        PARTS[name].wire(part, tab.work)
