@@ -4,6 +4,7 @@
 [7]
 """
 
+import itertools
 import json
 import os
 import re
@@ -61,6 +62,13 @@ def clean_text(text: str) -> str:
     return _SURROGATES.sub("\ufffd", text)
 
 
+def byte_positions(text: str) -> list[int] | range:
+    """Where each character starts in the text's UTF-8, and where the last one ends."""
+    if text.isascii():
+        return range(len(text) + 1)
+    return [0, *itertools.accumulate(len(char.encode("utf-8")) for char in text)]
+
+
 class Tokenizer(ABC):
     """Base class. `special_tokens` maps text to id; ids run from 0 to vocab_size - 1 (others' files may have gaps)."""
 
@@ -71,7 +79,8 @@ class Tokenizer(ABC):
         self.vocab_size = vocab_size
         self.special_tokens = special_tokens
         self.special_ids = frozenset(special_tokens.values())
-        self._fast: Any = None  # the `tokenizers` package's tokenizer, made when it is first needed
+        self._fast: Any = None  # the `tokenizers` package's tokenizers, made when they are first needed
+        self._parsing: Any = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(vocab_size={self.vocab_size})"
@@ -139,6 +148,14 @@ class Tokenizer(ABC):
             fast.encode_special_tokens = True
             self._fast = fast
         return self._fast
+
+    def parsing(self) -> Any:
+        """This tokenizer as the `tokenizers` package reads it, with special tokens in texts parsed."""
+        if self._parsing is None:
+            import tokenizers
+
+            self._parsing = tokenizers.Tokenizer.from_str(self.to_json())
+        return self._parsing
 
     def save(self, path: str | Path) -> None:
         """Write tokenizer.json at once or not at all. A directory gets a file of that name."""

@@ -148,7 +148,7 @@ class BPETokenizer(Tokenizer):
         text = clean_text(text)
         encoding = Encoding()
         byte, char = 0, 0
-        for part, special in self._parts(text) if parse_special else [(text, False)]:
+        for part, special in self.parts(text) if parse_special else [(text, False)]:
             if special:
                 data = part.encode("utf-8")
                 encoding.ids.append(self.special_tokens[part])
@@ -161,7 +161,8 @@ class BPETokenizer(Tokenizer):
             encoding.special_mask.extend([special] * (len(encoding.ids) - len(encoding.special_mask)))
         return encoding
 
-    def _parts(self, text: str) -> Iterable[tuple[str, bool]]:
+    def parts(self, text: str) -> Iterable[tuple[str, bool]]:
+        """A text cut at its special tokens: (part, whether it is one)."""
         end = 0
         for match in self._special.finditer(text) if self._special else ():
             if match.start() > end:

@@ -4,6 +4,8 @@ The package reports which characters a token came from; `pieces` are the bytes o
 tokenizers without normalisation the pieces are exact, so that joined they are the text.
 """
 
+import functools
+import itertools
 import json
 import re
 import secrets
@@ -11,7 +13,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.errors import RunError, TextError
-from core.tokenizer.base import Encoding, Tokenizer, clean_text
+from core.tokenizer.base import Encoding, Tokenizer, byte_positions, clean_text
+from core.tokenizer.bpe import Ranks
 from core.tokenizer.byte_map import from_visible
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
@@ -25,7 +28,7 @@ class HubTokenizer(Tokenizer):
 
         self._json = contents
         try:
-            self.full = tokenizers.Tokenizer.from_str(contents)  # special tokens in texts are parsed
+            self.full = tokenizers.Tokenizer.from_str(contents)  # all of it, what it adds around a text too
             document = json.loads(contents)
         except Exception as error:  # the package raises bare Exceptions
             raise RunError(f"The tokenizer.json cannot be read: {_one_line(error)}.") from error
@@ -41,7 +44,8 @@ class HubTokenizer(Tokenizer):
         self._added = {t["id"]: t["content"] for t in added}
         self._byte_fallback = bool(document["model"].get("byte_fallback"))
         self.is_byte_level = "ByteLevel" in _types(document.get("pre_tokenizer")) + _types(document.get("normalizer"))
-        self._document = document
+        self.document = document
+        self._cutters: dict[tuple[bool, bool], Any] = {}
 
     def fast(self) -> Any:
         """The same tokenizer, but special tokens in texts stay text.
@@ -52,7 +56,7 @@ class HubTokenizer(Tokenizer):
         if self._fast is None:
             import tokenizers
 
-            document = self._document | {"post_processor": None, "truncation": None, "padding": None}
+            document = self.document | {"post_processor": None, "truncation": None, "padding": None}
             document["added_tokens"] = [t for t in document.get("added_tokens") or [] if not t.get("special")]
             model = dict(document["model"])
             renamed = {name: f"\ue000{secrets.token_hex(16)}" for name in self.special_tokens}
@@ -72,13 +76,22 @@ class HubTokenizer(Tokenizer):
             self._fast = tokenizers.Tokenizer.from_str(json.dumps(document))
         return self._fast
 
+    def parsing(self) -> Any:
+        """The same tokenizer, with special tokens in texts parsed and nothing added around a text."""
+        if self._parsing is None:
+            import tokenizers
+
+            document = self.document | {"post_processor": None, "truncation": None, "padding": None}
+            self._parsing = tokenizers.Tokenizer.from_str(json.dumps(document))
+        return self._parsing
+
     def encode(self, text: str, *, parse_special: bool = False) -> Encoding:
         text = clean_text(text)
-        encoded = (self.full if parse_special else self.fast()).encode(text, add_special_tokens=False)
+        encoded = (self.parsing() if parse_special else self.fast()).encode(text, add_special_tokens=False)
         ids = encoded.ids
         special_mask = [parse_special and id in self.special_ids and id != self._unk_id() for id in ids]
         char_spans = encoded.offsets
-        byte_at = _byte_positions(text)
+        byte_at = byte_positions(text)
         if self.is_byte_level:
             pieces = [self.token_bytes(id) for id in ids]
             data = text.encode("utf-8")
@@ -91,8 +104,115 @@ class HubTokenizer(Tokenizer):
         pieces = [data[start:end] for start, end in byte_spans]
         return Encoding(ids, pieces, byte_spans, char_spans, special_mask)
 
+    def pre_tokens(
+        self, text: str, *, parse_special: bool = False, only_normalize: bool = False
+    ) -> list[tuple[str, tuple[int, int], bool]]:
+        """What the model is given: (chunk, its characters in the text, whether it is an added token, which is taken as
+        it is). only_normalize: before the pre-tokenisation."""
+        cutter = self._cutter(parse_special, only_normalize)
+        encoded = cutter.encode(clean_text(text), add_special_tokens=False)
+        found: list[tuple[str, tuple[int, int], bool]] = []
+        columns = zip(encoded.word_ids, encoded.ids, encoded.offsets, strict=True)
+        for _, group in itertools.groupby(columns, key=lambda column: column[0]):
+            _, ids, spans = zip(*group, strict=True)
+            is_added = ids[0] >= 256
+            chunk = cutter.id_to_token(ids[0]) if is_added else bytes(ids).decode("utf-8", "replace")
+            found.append((chunk, (spans[0][0], max(end for _, end in spans)), is_added))
+        return found
+
+    def _cutter(self, parse_special: bool, only_normalize: bool) -> Any:
+        """This tokenizer with another model: one that writes each chunk as its bytes, whatever it holds."""
+        key = (parse_special, only_normalize)
+        if key not in self._cutters:
+            import tokenizers
+
+            added = self.document.get("added_tokens") or []
+            bytes_only = {"type": "BPE", "byte_fallback": True, "merges": []}
+            bytes_only["vocab"] = {f"<0x{byte:02X}>": byte for byte in range(256)}
+            document = self.document | {
+                "truncation": None,
+                "padding": None,
+                "added_tokens": added if parse_special else [t for t in added if not t.get("special")],
+                "pre_tokenizer": None if only_normalize else self.document.get("pre_tokenizer"),
+                "post_processor": None,
+                "decoder": None,
+                "model": bytes_only,
+            }
+            self._cutters[key] = tokenizers.Tokenizer.from_str(json.dumps(document))
+        return self._cutters[key]
+
+    @functools.cached_property
+    def ranks(self) -> Ranks:
+        """Of a BPE model, as BPETokenizer.ranks: (left id, right id) -> (rank, id of the merged token)."""
+        model = self.document["model"]
+        vocab, prefix = model["vocab"], len(model.get("continuing_subword_prefix") or "")
+        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model.get("merges") or []]
+        return {(vocab[a], vocab[b]): (rank, vocab[a + b[prefix:]]) for rank, (a, b) in enumerate(pairs)}
+
+    def first_symbols(self, chunk: str) -> list[tuple[int, bytes]]:
+        """What a BPE model begins a chunk with, by the package's rules: (id, the characters it stands for) of each
+        character, with the prefix and suffix that its place in the word asks for. What the vocabulary lacks becomes
+        bytes (byte_fallback), or the unknown token, or is left out if there is none."""
+        model = self.document["model"]
+        vocab, unk = model["vocab"], model.get("unk_token")
+        prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
+        symbols: list[tuple[int, bytes]] = []
+        unknown: list[tuple[int, bytes]] = []  # at most one; the package holds it back to fuse it with the next
+        for i, char in enumerate(chunk):
+            before, after = prefix * (i > 0), suffix * (i == len(chunk) - 1)
+            data, name = char.encode("utf-8"), before + char + after
+            if name in vocab:
+                symbols += [*unknown, (vocab[name], data)]
+                unknown = []
+                continue
+            if self._byte_fallback:
+                ids = [vocab.get(f"<0x{byte:02X}>") for byte in name.encode("utf-8")]
+                if None not in ids:
+                    extra = [b""] * len(before.encode("utf-8")), [b""] * len(after.encode("utf-8"))
+                    symbols += zip(ids, [*extra[0], *(bytes([byte]) for byte in data), *extra[1]], strict=True)
+                    continue
+            if unk in vocab:
+                if unknown and model.get("fuse_unk"):
+                    unknown = [(vocab[unk], unknown[0][1] + data)]
+                else:
+                    symbols += unknown
+                    unknown = [(vocab[unk], data)]
+        symbols += unknown
+        return symbols
+
+    @property
+    def has_plain_merges(self) -> bool:
+        """Whether a BPE token's own characters are merged alone as they are in a word."""
+        model = self.document["model"]
+        marked = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix") or model.get("ignore_merges")
+        return self.model_type == "BPE" and not marked and not model.get("dropout")
+
+    def token(self, id: int) -> str:
+        """A token as the vocabulary writes it. TextError if there is no such id."""
+        if id not in self._token_of:
+            raise TextError(f"There is no token {id}; ids run from 0 to {self.vocab_size - 1}.")
+        return self._token_of[id]
+
+    def is_added(self, id: int) -> bool:
+        """Whether the token was added to the model's own vocabulary; it is taken out of a text before the model."""
+        return id in self._added
+
+    def is_byte_token(self, id: int) -> bool:
+        """Whether the token stands for a byte of a character that the vocabulary lacks: <0xE3>."""
+        return self._byte_fallback and _BYTE_TOKEN.fullmatch(self._token_of[id]) is not None
+
+    def continues_word(self, id: int) -> bool:
+        """Whether the token goes on within a word (WordPiece: "##ing")."""
+        prefix = self.document["model"].get("continuing_subword_prefix")
+        return bool(prefix) and self._token_of[id].startswith(prefix)
+
+    def whole_token(self, chunk: str) -> int | None:
+        """The id of a chunk that a BPE model with `ignore_merges` takes as it is."""
+        model = self.document["model"]
+        return model["vocab"].get(chunk) if model.get("ignore_merges") else None
+
     def _unk_id(self) -> int | None:
-        model = self._document["model"]
+        model = self.document["model"]
         if self.model_type == "Unigram":
             return model.get("unk_id")
         return self.full.token_to_id(model["unk_token"]) if model.get("unk_token") else None
@@ -111,9 +231,7 @@ class HubTokenizer(Tokenizer):
 
     def token_bytes(self, id: int) -> bytes:
         """Of a token in the middle of a text: "▁the" is " the", "##ing" is "ing", "<0x0A>" is a newline."""
-        token = self._token_of.get(id)
-        if token is None:
-            raise TextError(f"There is no token {id}; ids run from 0 to {self.vocab_size - 1}.")
+        token = self.token(id)
         if id in self._added:
             return self._added[id].encode("utf-8")
         if self.is_byte_level:
@@ -122,7 +240,7 @@ class HubTokenizer(Tokenizer):
         if self._byte_fallback and (match := _BYTE_TOKEN.fullmatch(token)):
             return bytes([int(match[1], 16)])
         if self.model_type == "WordPiece":
-            token = token.removeprefix(self._document["model"].get("continuing_subword_prefix", "##"))
+            token = token.removeprefix(self.document["model"].get("continuing_subword_prefix", "##"))
         return token.replace("▁", " ").encode("utf-8")
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:
@@ -143,17 +261,6 @@ def _types(section: Any) -> list[str]:
         return []
     inner = [*section.get("pretokenizers", []), *section.get("normalizers", []), *section.get("decoders", [])]
     return [section.get("type", ""), *(name for part in inner for name in _types(part))]
-
-
-def _byte_positions(text: str) -> list[int] | range:
-    """Where each character starts in the text's UTF-8, and where the last one ends."""
-    if text.isascii():
-        return range(len(text) + 1)
-    positions, position = [0], 0
-    for char in text:
-        position += len(char.encode("utf-8"))
-        positions.append(position)
-    return positions
 
 
 def _exact_spans(
