@@ -47,7 +47,7 @@ def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
     """Message, settled and the values of model, text and `fields`, for a link's JSON of names and values."""
     try:
         state = json.loads(link[:LONGEST]) if link else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         state = {}
     if not isinstance(state, dict) or not state:
         return [gr.skip()] * (4 + len(fields))

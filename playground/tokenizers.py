@@ -104,9 +104,12 @@ def _source(key: str) -> str:
     try:
         return str(find_run(key))
     except UserError:
-        path = Path(key).expanduser()
-        if path.exists():
-            return str(path.resolve())
+        try:
+            path = Path(key).expanduser()
+            if path.exists():
+                return str(path.resolve())
+        except (OSError, ValueError, RuntimeError):  # too long a name, a NUL in it, no such home
+            pass
         raise RunError(
             f"There is no tokenizer {key[:80]!r}: choose one of the list, or give hf:org/name or the path of a "
             "tokenizer.json, a SentencePiece model or a .tiktoken file."

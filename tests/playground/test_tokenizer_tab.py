@@ -1,21 +1,16 @@
-"""The Tokenizer tab on small models: what is shown is what the tokenizer did, for any text."""
+"""The Tokenizer tab on small models: what is shown is what the tokenizer did, for any text; one part at a time."""
 
-import html
+import json
 import re
 
+import gradio as gr
 import pytest
 
-from playground import models
+from playground import models, tokenizers
+from playground.header import build_header
 from playground.tabs import tokenizer as tab
-
-
-def shown_ids(table: str) -> list[int]:
-    return [int(id) for id in re.findall(r'<th scope="row">\d+</th><td class="number">(\d+)</td>', table)]
-
-
-def shown_bytes(table: str) -> bytes:
-    return bytes.fromhex("".join(re.findall(r'<td class="hex">([0-9A-F ]*)</td>', table)))
-
+from playground.tabs.tokenizer import tokens
+from playground.tokenizers import Work
 
 FAMILY = "\U0001f469\u200d\U0001f469\u200d\U0001f467"  # three people joined into one sign
 NASTY = [
@@ -25,49 +20,96 @@ NASTY = [
 ]  # fmt: skip
 
 
+def work(text: str, model: str | None = "tiny-gpt", special: bool = False, key: str = "") -> Work:
+    return Work(key, model, text, special)
+
+
+def shown(data: str) -> tuple[list[int], bytes]:
+    """Ids and bytes of what the page draws."""
+    data = json.loads(data)
+    types = [data["types"][k] for k in data["tokens"]]
+    return [t[0] for t in types], bytes.fromhex("".join(t[2] for t in types))
+
+
 @pytest.mark.parametrize("text", NASTY)
 @pytest.mark.parametrize("name", ["tiny-gpt", "tiny-transformer"])
 def test_ids_bytes_and_counts_are_the_tokenizers_own(runs, name, text):
-    message, counts, strip, table, ids, _ = tab.tokenize(name, text, False)
+    message, counts, data, _ = tokens.page_of(work(text, name), 1)
     encoding = models.get_run(name).tokenizer.encode(text)
-    assert b"".join(encoding.pieces).decode() == re.sub("[\ud800-\udfff]", "\ufffd", text)
-    assert shown_ids(table) == encoding.ids[: tab.PAGE]
-    assert shown_bytes(table) == b"".join(encoding.pieces[: tab.PAGE])
+    clean = re.sub("[\ud800-\udfff]", "\ufffd", text)
+    assert shown(data) == (encoding.ids, clean.encode())
+    assert json.loads(data)["text"] == clean
     assert f"<dd>{len(encoding):,}</dd><dt>token" in counts
-    assert f"<dd>{len(b''.join(encoding.pieces)):,}</dd><dt>byte" in counts
-    assert strip.count('role="listitem"') == min(len(encoding), tab.PAGE)
-    assert "<script" not in strip + table + ids + message
-    if encoding.ids:
-        assert html.unescape(ids).startswith('<code class="ids"') and str(encoding.ids[0]) in ids
-    else:
-        assert "empty" in strip
+    assert f"<dd>{len(clean.encode()):,}</dd><dt>byte" in counts
+    assert "<script" not in message + counts
 
 
 def test_half_surrogates_are_said_to_be_replaced(runs):
-    assert "U+FFFD" in tab.tokenize("tiny-gpt", "a\ud800", False)[0]
-    assert tab.tokenize("tiny-gpt", "a", False)[0] == ""
+    assert "U+FFFD" in tokens.show(work("a\ud800"))[0]
+    assert tokens.show(work("a"))[0] == ""
 
 
 def test_special_tokens_are_text_unless_asked_for(runs):
-    plain = tab.tokenize("tiny-gpt", "<s>hi", False)
-    parsed = tab.tokenize("tiny-gpt", "<s>hi", True)
-    assert shown_ids(plain[3])[0] != 1 and shown_ids(parsed[3])[0] == 1
-    assert "<td>special</td>" in parsed[3] and "<td>special</td>" not in plain[3]
+    plain, _ = shown(tokens.show(work("<s>hi"))[2])
+    parsed, data = shown(tokens.show(work("<s>hi", special=True))[2])
+    assert plain[0] != 1 and parsed[0] == 1 and data == b"<s>hi"
 
 
-def test_a_long_text_is_shown_in_parts_and_counted_whole(runs):
+def test_a_long_text_is_held_in_parts_and_counted_whole(runs, monkeypatch):
+    monkeypatch.setattr(tokens, "PAGE", 20_000)
     text = "The function returns 東京 nothing. " * 3000  # about 100 kB
-    message, counts, _, table, _, page = tab.tokenize("tiny-gpt", text, False)
-    ids = models.get_run("tiny-gpt").tokenizer.encode(text).ids
-    assert f"<dd>{len(ids):,}</dd>" in counts and f"{len(ids):,}" in message
-    assert page == {"maximum": -(-len(ids) // tab.PAGE), "visible": True}
-    assert shown_ids(table) == ids[: tab.PAGE]
-    last = tab.other_page(("tiny-gpt", text), False, page["maximum"])
-    assert shown_ids(last[3]) == ids[(page["maximum"] - 1) * tab.PAGE :]
-    assert sum(map(len, (counts, *last))) < 2_000_000
+    message, counts, data, page = tokens.page_of(work(text), 1)
+    encoding = models.get_run("tiny-gpt").tokenizer.encode(text)
+    assert f"<dd>{len(encoding):,}</dd>" in counts and f"{len(encoding):,}" in message
+    assert page == {"maximum": -(-len(encoding) // 20_000), "visible": True}
+    found = [shown(tokens.other_page(work(text), n + 1)[1]) for n in range(page["maximum"])]
+    assert [id for ids, _ in found for id in ids] == encoding.ids
+    assert b"".join(data for _, data in found).decode() == text
+    assert tokens.other_page(work(text), 10**9)[1] == tokens.other_page(work(text), page["maximum"])[1]
+    assert tokens.other_page(work(text), -1)[1] == data
 
 
 def test_a_bad_model_is_a_sentence(runs):
-    message, *rest, page = tab.tokenize("no-such-run", "x", False)
-    assert 'role="alert"' in message and rest == ["", "", "", ""] and not page["visible"]
-    assert 'role="alert"' in tab.tokenize(None, "x", False)[0]
+    message, *rest, page = tokens.page_of(work("x", "no-such-run"), 1)
+    assert 'role="alert"' in message and rest == ["", ""] and not page["visible"]
+    assert 'role="alert"' in tokens.page_of(work("x", None), 1)[0]
+
+
+@pytest.fixture
+def built(runs):
+    with gr.Blocks() as demo:
+        header = build_header()
+        made = tab.build()
+        tab.wire(made, header)
+    return demo, made
+
+
+def test_every_part_is_filled_on_arrival_and_only_the_open_one_follows(built):
+    _, made = built
+    assert list(made.parts) == list(tab.PARTS)
+    inputs = [component.value for component in made.inputs]
+    settled = ("tiny-gpt", "another text")
+    for name in tab.PARTS:
+        message, now, *views = made.refresh(settled, "", False, name, *inputs)
+        assert message == "" and now == work("another text")
+        assert len(views) == len(made.views)
+        start = 0
+        for part_name, part in made.parts.items():
+            own = views[start : start + len(part.views)]
+            start += len(own)
+            assert (own == [gr.skip()] * len(own)) == (part_name != name), (name, part_name)
+
+
+def test_a_tokenizer_that_cannot_be_opened_is_a_sentence_and_nothing_else_changes(built):
+    _, made = built
+    inputs = [component.value for component in made.inputs]
+    message, *rest = made.refresh(("tiny-gpt", "x"), "no-such-tokenizer", False, "Tokens", *inputs)
+    assert 'role="alert"' in message and "no-such-tokenizer" in message and rest == [gr.skip()] * len(rest)
+
+
+def test_the_tokenizer_that_is_chosen_is_the_one_that_is_shown(built):
+    _, made = built
+    inputs = [component.value for component in made.inputs]
+    answer = made.refresh(("tiny-gpt", "hello"), "tiny-llama", False, "Tokens", *inputs)
+    assert answer[1] == work("hello", key="tiny-llama")
+    assert shown(answer[4])[0] == tokenizers.open_tokenizer("tiny-llama", None).encode("hello").ids

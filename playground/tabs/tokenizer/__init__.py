@@ -25,6 +25,7 @@ PARTS: dict[str, ModuleType] = {"Tokens": tokens}
 
 @dataclass
 class TokenizerTab:
+    site: Site
     tokenizer: gr.Dropdown
     parse_special: gr.Checkbox
     message: gr.HTML
@@ -65,6 +66,13 @@ class TokenizerTab:
             shown += PARTS[name].show(work, *own) if name == opened else [gr.skip()] * len(part.views)
         return shown
 
+    def on_load(self, demo: gr.Blocks, header: Header) -> None:
+        """Tokenizers that were made since the server started are offered when a page opens."""
+        demo.load(self.refresh_tokenizers, None, self.tokenizer, api_visibility="private", show_progress="hidden")
+
+    def refresh_tokenizers(self) -> Any:
+        return gr.Dropdown(choices=tokenizers.choices(self.site))
+
     def opening(self, name: str) -> Callable[..., Any]:
         """What happens when a part is opened."""
 
@@ -91,7 +99,7 @@ def build(site: Site = OWN) -> TokenizerTab:
             with gr.Tab(name, id=name.lower(), elem_id=f"part-{name.lower()}") as tab:
                 tabs[name], parts[name] = tab, module.build(site, work)
     opened = gr.State(next(iter(PARTS)))
-    return TokenizerTab(tokenizer, parse_special, message, gr.State(work), opened, tabs, parts)
+    return TokenizerTab(site, tokenizer, parse_special, message, gr.State(work), opened, tabs, parts)
 
 
 def wire(tab: TokenizerTab, header: Header) -> None:
