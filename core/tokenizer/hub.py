@@ -62,11 +62,7 @@ class HubTokenizer(Tokenizer):
             renamed = {name: f"\ue000{secrets.token_hex(16)}" for name in self.special_tokens}
             renamed.pop(model.get("unk_token") or "", None)
             if self.model_type == "Unigram":
-                unk = model.get("unk_id")
-                model["vocab"] = [
-                    [piece if i == unk else renamed.get(piece, piece), score]
-                    for i, (piece, score) in enumerate(model["vocab"])
-                ]
+                model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in model["vocab"]]
             else:
                 merged = {"".join(m.split(" ") if isinstance(m, str) else m) for m in model.get("merges") or []}
                 model["vocab"] = {

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import RunError, TextError
-from core.tokenizer.base import Encoding, Tokenizer, clean_text
+from core.tokenizer.sentencepiece_file import PieceTokenizer, open_model
+from core.tokenizer.sentencepiece_model import SPACE
 
 FILES = ("source.spm", "target.spm", "vocab.json")
 SETTINGS = "tokenizer_config.json"
 ROLES = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}  # SETTINGS may name others
-SPACE = "\u2581"  # SentencePiece's sign for a space: ▁
 _CODE = re.compile(r">>.*?<<", re.DOTALL)
 
 
@@ -27,7 +27,7 @@ def has_marian_files(directory: Path) -> bool:
     return all((directory / name).is_file() for name in FILES)
 
 
-class MarianTokenizer(Tokenizer):
+class MarianTokenizer(PieceTokenizer):
     """A directory with source.spm, target.spm and vocab.json behind our interface. RunError if a file is broken."""
 
     def __init__(self, directory: Path) -> None:
@@ -41,8 +41,6 @@ class MarianTokenizer(Tokenizer):
         super().__init__(max(self.vocab.values()) + 1, special)
         self.source, self.target = (_sentencepiece(directory / name) for name in FILES[:2])
         self.piece_of = {id: piece for piece, id in self.vocab.items()}
-        longest_first = sorted(special, key=len, reverse=True)
-        self._special_pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     @property
     def pad_id(self) -> int | None:
@@ -52,30 +50,8 @@ class MarianTokenizer(Tokenizer):
     def eos_id(self) -> int | None:
         return self.vocab.get(self.roles["eos_token"])
 
-    def encode(self, text: str, *, parse_special: bool = False) -> Encoding:
-        """A text of the source language. What no piece covers is <unk>."""
-        text = clean_text(text)
-        ids: list[int] = []
-        spans: list[tuple[int, int]] = []
-        special: list[bool] = []
-        start = 0
-        for found in [*(self._special_pattern.finditer(text) if parse_special else []), None]:
-            end = len(text) if found is None else found.start()
-            self._encode_part(text[start:end], start, ids, spans)
-            special += [False] * (len(ids) - len(special))
-            if found is not None:
-                ids.append(self.vocab[found[0]])
-                spans.append(found.span())
-                special.append(True)
-                start = found.end()
-        pieces = [text[start:end].encode("utf-8") for start, end in spans]
-        byte_at = [0]
-        for character in text:
-            byte_at.append(byte_at[-1] + len(character.encode("utf-8")))
-        return Encoding(ids, pieces, [(byte_at[start], byte_at[end]) for start, end in spans], spans, special)
-
     def _encode_part(self, text: str, offset: int, ids: list[int], spans: list[tuple[int, int]]) -> None:
-        """Append the tokens of a text without special tokens, which begins at `offset` of the whole."""
+        """Of a text of the source language. What no piece covers is <unk>."""
         code = _CODE.match(text)
         if code:
             ids.append(self._id(code[0]))
@@ -87,9 +63,6 @@ class MarianTokenizer(Tokenizer):
 
     def _id(self, piece: str) -> int:
         return self.vocab.get(piece, self.vocab[self.roles["unk_token"]])
-
-    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        return [self.encode(text).ids for text in texts]
 
     def token_bytes(self, id: int) -> bytes:
         """Of a token in the middle of a text: "▁the" is " the"."""
@@ -140,17 +113,10 @@ class MarianTokenizer(Tokenizer):
 
 def _sentencepiece(path: Path) -> Any:
     try:
-        import sentencepiece
-    except ImportError:
-        raise RunError(f"{path.name} needs the package sentencepiece: pip install sentencepiece.") from None
-    try:
         data = path.read_bytes()
-        if not data:
-            raise RuntimeError("it is empty")
-        return sentencepiece.SentencePieceProcessor(model_proto=data)
-    except (OSError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise RunError(f"{path.name} of {path.parent.name} is not a SentencePiece model ({said}).") from None
+    except OSError as error:
+        raise RunError(f"{path.name} of {path.parent.name} cannot be read: {error.strerror}.") from None
+    return open_model(data, f"{path.name} of {path.parent.name}")
 
 
 def _vocabulary(directory: Path) -> dict[str, int]:
