@@ -1,8 +1,5 @@
 """The Training tab's list of runs: follow one, rename it, keep a note, export it, delete it."""
 
-import shutil
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from core.metrics_export import write_csv
 from core.run import RunInfo, find_run, read_metrics
 from core.runs_admin import MAX_NOTE, delete_run, export_run, own_run, read_note, rename_run, set_note
 from playground import models
+from playground.export_files import export_folder
 from playground.figures import column, read_figures
 from playground.jobs import LocalBackend
 from playground.site import OWN, Site
@@ -23,7 +21,6 @@ from playground.tabs.training_shown import run_choices
 from playground.views.notice import notice
 from playground.views.training_runs import RunRow, runs_html
 
-KEEP_EXPORTS = 3600.0  # seconds
 CLICK = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-run]');
@@ -271,11 +268,8 @@ def ask_first(name: str | None) -> list[Any]:
 
 def export(name: str | None) -> list[Any]:
     """Values for (message, files): the run as a zip, its metrics as CSV."""
-    parent = Path(tempfile.gettempdir()) / "llm-scratch-exports"
     try:
-        parent.mkdir(mode=0o700, exist_ok=True)
-        _forget_old(parent)
-        folder = Path(tempfile.mkdtemp(dir=parent))
+        folder = export_folder()
         directory = find_run(name or "")
         made = [folder / f"{directory.name}.zip"]
         export_run(directory.name, made[0])
@@ -287,9 +281,3 @@ def export(name: str | None) -> list[Any]:
     except OSError as error:
         return [notice(f"The export cannot be written ({error.strerror})."), gr.update(visible=False, value=None)]
     return ["", gr.update(visible=True, value=[str(path) for path in made])]
-
-
-def _forget_old(parent: Path) -> None:
-    for folder in parent.iterdir():
-        if time.time() - folder.stat().st_mtime > KEEP_EXPORTS:
-            shutil.rmtree(folder, ignore_errors=True)

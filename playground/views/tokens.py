@@ -53,11 +53,11 @@ def steps(spans: Sequence[tuple[int, int]], first: int) -> list[int]:
     >>> steps([(5, 7), (7, 8), (7, 8)], 5)
     [0, 2, 2, 1, 0, 1]
     """
-    steps, before = [], first
+    found, before = [], first
     for start, end in spans:
-        steps += (start - before, end - start)
+        found += [start - before, end - start]
         before = start
-    return steps
+    return found
 
 
 def piece_html(piece: bytes) -> str:

@@ -1,0 +1,48 @@
+"""What is being worked on for each page, so that the page can stop it, and a newer request ends an older one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Protocol, TypeVar
+
+import gradio as gr
+
+
+class Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
+J = TypeVar("J", bound=Stoppable)
+
+
+class Running:
+    """One job a page."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Stoppable] = {}
+        self._lock = Lock()
+
+    @contextmanager
+    def as_job(self, job: J, request: gr.Request | None) -> Iterator[J]:
+        """While the job is at work, `stop` of the same page stops it."""
+        page = page_of(request)
+        with self._lock:
+            older, self._jobs[page] = self._jobs.get(page), job
+        if older is not None:
+            older.stop()
+        try:
+            yield job
+        finally:
+            with self._lock:
+                if self._jobs.get(page) is job:
+                    del self._jobs[page]
+
+    def stop(self, request: gr.Request | None) -> None:
+        with self._lock:
+            job = self._jobs.get(page_of(request))
+        if job is not None:
+            job.stop()
+
+
+def page_of(request: gr.Request | None) -> str:
+    return str(getattr(request, "session_hash", None) or "")
