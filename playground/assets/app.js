@@ -16,9 +16,9 @@ const PAUSE = 600;
 const pauses = new WeakMap();
 document.addEventListener('input', (event) => {
   const field = event.target;
-  if (!field.closest || !field.closest('#text, #target') || event.isComposing) return;
+  if (!field.closest || !field.closest('#text, #target, .settles') || event.isComposing) return;
   clearTimeout(pauses.get(field));
   pauses.set(field, setTimeout(() => {
     if (document.activeElement === field) field.dispatchEvent(new FocusEvent('blur'));
-  }, PAUSE));
+  }, field.closest('.settles') ? PAUSE / 2 : PAUSE));
 });

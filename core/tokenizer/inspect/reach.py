@@ -14,6 +14,7 @@ the model prefers other tokens; some text that was not tried may become the toke
 
 import functools
 import itertools
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 from core.tokenizer.base import Tokenizer
@@ -42,10 +43,14 @@ class Reach:
         self._bytes = bytes_of
         self._seen: set[int] = set()  # tokens of texts that were tried
         self._reasons: dict[int, str] = {}
+        self._lock = threading.Lock()
 
     def why_not(self, ids: Iterable[int]) -> dict[int, str]:
-        """Why a token is not reachable, "" if it is."""
-        ids = list(ids)
+        """Why a token is not reachable, "" if it is. Several threads may ask."""
+        with self._lock:
+            return self._why_not(list(ids))
+
+    def _why_not(self, ids: list[int]) -> dict[int, str]:
         pending: dict[int, Iterator[str]] = {}
         for id in ids:
             if id not in self._reasons and id not in self._seen:

@@ -21,6 +21,7 @@ from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.inspect.merges import rank_of_token
 from core.tokenizer.inspect.reach import Reach
 from core.tokenizer.inspect.script import script_of
+from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
 from core.tokenizer.visible import visible
 
 KINDS = ("special", "added", "byte", "partial", "space", "word", "part")
@@ -70,11 +71,14 @@ class Vocabulary:
         self._texts = {id: data.decode("utf-8", "replace") for id, data in self._bytes.items()}
         self._kinds = {id: self._kind(id) for id in self.ids}
         self._scripts: dict[int, str] = {}
+        tokenizer.encode_batch([""])  # the `tokenizers` package reads a large vocabulary now, not at the first search
         self._reach = Reach(tokenizer, self._bytes)
         self._ranks = rank_of_token(tokenizer)
         self._scores: dict[int, float] = {}
         if isinstance(tokenizer, HubTokenizer) and tokenizer.model_type == "Unigram":
             self._scores = {id: score for id, (_, score) in enumerate(tokenizer.document["model"]["vocab"])}
+        if isinstance(tokenizer, SentencePieceTokenizer) and tokenizer.model_type == "Unigram":
+            self._scores = {id: piece.score for id, piece in enumerate(tokenizer.model.pieces)}
 
     def _kind(self, id: int) -> str:
         """special and added tokens; "byte": one byte that is no character by itself; "partial": begins or ends within a
@@ -89,6 +93,8 @@ class Vocabulary:
                 return "byte"
             if tokenizer.model_type == "WordPiece":
                 return "part" if tokenizer.continues_word(id) else "word"
+        if isinstance(tokenizer, SentencePieceTokenizer) and id in tokenizer.byte_of:
+            return "byte"
         if "\ufffd" in text and text.encode("utf-8") != data:
             return "byte" if len(data) == 1 else "partial"
         if text.isspace():
@@ -124,13 +130,14 @@ class Vocabulary:
         ]
 
     def search(
-        self, query: str = "", by: str = "text", *, only: str = "all", order: str = "id", offset: int = 0,
-        limit: int = 100,
+        self, query: str = "", by: str = "text", *, only: str = "all", script: str = "", lengths: range | None = None,
+        order: str = "id", offset: int = 0, limit: int = 100,
     ) -> Found:  # fmt: skip
         """Entries that the query fits, `limit` of them from the `offset`-th on.
 
         by: "text" (the query is a part of the token's text, or of how it is shown), "regex" (is found in its text),
         "id" ("7", "7-9", "7, 9") or "bytes" (hex, a part of its bytes). only: "all", "unreachable" or one of KINDS.
+        script, lengths: as the histograms count them, of tokens that are not special.
         order: "id", "longest" (in bytes), "shortest" or "text". TextError for a query that cannot be read.
         """
         if by not in WAYS or order not in ORDERS or only not in ("all", "unreachable", *KINDS):
@@ -140,6 +147,10 @@ class Vocabulary:
             ids = self.unreachable
         elif only != "all":
             ids = [id for id in ids if self._kinds[id] == only]
+        if script:
+            ids = [id for id in ids if self._kinds[id] != "special" and self._script(id) == script]
+        if lengths is not None:
+            ids = [id for id in ids if self._kinds[id] != "special" and len(self._bytes[id]) in lengths]
         if query:
             ids = {"text": self._by_text, "regex": self._by_regex, "id": self._by_id, "bytes": self._by_bytes}[by](
                 query, ids
