@@ -42,6 +42,7 @@ class HubTokenizer(Tokenizer):
         )
         self._token_of = {id: token for token, id in vocab.items()}
         self._added = {t["id"]: t["content"] for t in added}
+        self._model_ids = frozenset(self.full.get_vocab(with_added_tokens=False).values())
         self._byte_fallback = bool(document["model"].get("byte_fallback"))
         self.is_byte_level = "ByteLevel" in _types(document.get("pre_tokenizer")) + _types(document.get("normalizer"))
         self.document = document
@@ -50,17 +51,24 @@ class HubTokenizer(Tokenizer):
     def fast(self) -> Any:
         """The same tokenizer, but special tokens in texts stay text.
 
-        Where a special token is an ordinary entry of the model's vocabulary (Unigram, WordLevel) it could still be
-        produced from typed text: there its entry is renamed to something that no text contains.
+        Special tokens are renamed to something that no text contains: left out, they would shift the ids of the added
+        tokens behind them, and one that is an ordinary entry of the model's vocabulary (Unigram, WordLevel) could
+        still be produced from typed text.
         """
         if self._fast is None:
             import tokenizers
 
             document = self.document | {"post_processor": None, "truncation": None, "padding": None}
-            document["added_tokens"] = [t for t in document.get("added_tokens") or [] if not t.get("special")]
             model = dict(document["model"])
             renamed = {name: f"\ue000{secrets.token_hex(16)}" for name in self.special_tokens}
+            document["added_tokens"] = [
+                token | {"content": renamed.get(token["content"], token["content"])}
+                for token in document.get("added_tokens") or []
+                if not token.get("special") or token["id"] not in self._model_ids
+            ]
             renamed.pop(model.get("unk_token") or "", None)
+            if self._byte_fallback:
+                renamed = {name: other for name, other in renamed.items() if not _BYTE_TOKEN.fullmatch(name)}
             if self.model_type == "Unigram":
                 model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in model["vocab"]]
             else:
@@ -85,7 +93,7 @@ class HubTokenizer(Tokenizer):
         text = clean_text(text)
         encoded = (self.parsing() if parse_special else self.fast()).encode(text, add_special_tokens=False)
         ids = encoded.ids
-        special_mask = [parse_special and id in self.special_ids and id != self._unk_id() for id in ids]
+        special_mask = [parse_special and id in self.special_ids and id != self.unk_id for id in ids]
         char_spans = encoded.offsets
         byte_at = byte_positions(text)
         if self.is_byte_level:
@@ -207,7 +215,8 @@ class HubTokenizer(Tokenizer):
         model = self.document["model"]
         return model["vocab"].get(chunk) if model.get("ignore_merges") else None
 
-    def _unk_id(self) -> int | None:
+    @functools.cached_property
+    def unk_id(self) -> int | None:
         model = self.document["model"]
         if self.model_type == "Unigram":
             return model.get("unk_id")

@@ -21,15 +21,13 @@ def describe_normalizer(section: Section) -> str:
 def _normalizer(part: dict[str, Any]) -> str:
     kind = part.get("type", "")
     if kind == "BertNormalizer":
+        lowercase, strip_accents = part.get("lowercase"), part.get("strip_accents")
         does = [
             "control characters removed" if part.get("clean_text") else "",
             "Chinese characters set apart" if part.get("handle_chinese_chars") else "",
-            # None: as lowercase says
-            "accents removed" if part.get("strip_accents", None) or part.get("lowercase") else "",
-            "lowercase" if part.get("lowercase") else "",
+            "accents removed" if (lowercase if strip_accents is None else strip_accents) else "",
+            "lowercase" if lowercase else "",
         ]
-        if part.get("strip_accents") is False:
-            does.remove("accents removed") if "accents removed" in does else None
         return "BERT's: " + (", ".join(filter(None, does)) or "nothing")
     if kind == "Replace":
         return f"{_pattern(part)} becomes {part.get('content', '')!r}"

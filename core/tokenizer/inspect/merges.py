@@ -12,14 +12,16 @@ begins as its bytes; otherwise as its characters, as the `tokenizers` package be
 lacks becomes bytes written <0xE3>, or the unknown token, or nothing).
 """
 
+import functools
 from dataclasses import dataclass
 
-from core.errors import TextError
+from core.errors import RunError, TextError
 from core.tokenizer.base import Tokenizer, clean_text
-from core.tokenizer.bpe import BPETokenizer, Ranks
+from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.byte_map import CHAR_TO_BYTE, from_visible, to_visible
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.inspect.rows import Span
+from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
 
 MAX_BYTES = 1000  # of a word whose merges are shown
 
@@ -73,7 +75,7 @@ def merge_tree(tokenizer: Tokenizer, chunk: str, max_bytes: int = MAX_BYTES) -> 
         left, right = nodes[step.position : step.position + 2]
         made = MergeNode(step.merged, step.id, step.rank, number, left.start, (left, right))
         nodes[step.position : step.position + 2] = [made]
-    whole = _whole_token(tokenizer, chunk)
+    whole = _whole_token(_checked(tokenizer), chunk)
     if whole is not None and [node.id for node in nodes] != [whole]:
         return [MergeNode(clean_text(chunk).encode("utf-8"), whole, None, None, 0)]
     return nodes
@@ -85,15 +87,13 @@ def chunks(tokenizer: Tokenizer, text: str) -> list[tuple[str, Span]]:
     White space that the pre-tokenisation drops, and tokens that were added to the vocabulary, are no words.
     TextError for tokenizers without merges.
     """
-    _check(tokenizer)
-    text = clean_text(text)
+    tokenizer, text = _checked(tokenizer), clean_text(text)
     if isinstance(tokenizer, BPETokenizer):
         found, position = [], 0
         for chunk in tokenizer.splitter(text):
             found.append((chunk, (position, position + len(chunk))))
             position += len(chunk)
         return found
-    assert isinstance(tokenizer, HubTokenizer)
     return readable_words(tokenizer, text)
 
 
@@ -111,48 +111,55 @@ def rank_meaning(tokenizer: Tokenizer) -> str:
     tiktoken has no list of merges: any two neighbours are joined whose bytes are a token, and the rank is that token's
     id. Files that were made from it list every cut of a token as a merge; there the id is shown, which its users know.
     """
-    return "id of the merged token" if _ranks_are_ids(tokenizer) else "place in the list of merges"
+    return "id of the merged token" if _ranks_are_ids(_checked(tokenizer)) else "place in the list of merges"
 
 
 def rank_of_token(tokenizer: Tokenizer) -> dict[int, int]:
     """The rank of the first merge that makes a token, by its id; empty for tokenizers without merges."""
-    if not _has_merges(tokenizer):
+    found = _bpe(tokenizer)
+    if found is None:
         return {}
-    by_id = _ranks_are_ids(tokenizer)
+    by_id = _ranks_are_ids(found)
     ranks: dict[int, int] = {}
-    for rank, id in _ranks(tokenizer).values():
+    for rank, id in found.ranks.values():
         ranks[id] = id if by_id else min(rank, ranks.get(id, rank))
     return ranks
 
 
-def _ranks_are_ids(tokenizer: Tokenizer) -> bool:
-    made = [id for _, id in sorted(_ranks(tokenizer).values())]
+def _ranks_are_ids(tokenizer: BPETokenizer | HubTokenizer) -> bool:
+    made = [id for _, id in sorted(tokenizer.ranks.values())]
     return len(set(made)) < len(made) and made == sorted(made)
 
 
-def _has_merges(tokenizer: Tokenizer) -> bool:
+def _bpe(tokenizer: Tokenizer) -> BPETokenizer | HubTokenizer | None:
+    """The tokenizer as one whose merges are known; None if it has none."""
+    if isinstance(tokenizer, SentencePieceTokenizer) and tokenizer.model_type == "BPE":
+        return _as_json(tokenizer)
     is_bpe = isinstance(tokenizer, HubTokenizer) and tokenizer.model_type == "BPE"
-    return is_bpe or isinstance(tokenizer, BPETokenizer)
+    return tokenizer if is_bpe or isinstance(tokenizer, BPETokenizer) else None  # type: ignore[return-value]
 
 
-def _check(tokenizer: Tokenizer) -> None:
-    if not _has_merges(tokenizer):
+@functools.lru_cache(maxsize=2)
+def _as_json(tokenizer: SentencePieceTokenizer) -> HubTokenizer | None:
+    try:
+        return HubTokenizer(tokenizer.to_json())
+    except RunError:  # its merges would be others there
+        return None
+
+
+def _checked(tokenizer: Tokenizer) -> BPETokenizer | HubTokenizer:
+    found = _bpe(tokenizer)
+    if found is None:
         raise TextError("Only byte-pair encoding (BPE) has merges to show; choose a BPE tokenizer.")
-
-
-def _ranks(tokenizer: Tokenizer) -> Ranks:
-    _check(tokenizer)
-    assert isinstance(tokenizer, BPETokenizer | HubTokenizer)
-    return tokenizer.ranks
+    return found
 
 
 def _merged(tokenizer: Tokenizer, chunk: str, max_bytes: int) -> tuple[list[Symbol], list[MergeStep]]:
     """What the word begins as, and every merge of it."""
-    ranks = _ranks(tokenizer)
-    chunk = clean_text(chunk)
+    tokenizer, chunk = _checked(tokenizer), clean_text(chunk)
     if (size := len(chunk.encode("utf-8"))) > max_bytes:
         raise TextError(f"Merges are shown for words of at most {max_bytes} bytes; this one has {size}.")
-    by_id = _ranks_are_ids(tokenizer)
+    by_id, ranks = _ranks_are_ids(tokenizer), tokenizer.ranks
     first = _first_symbols(tokenizer, chunk)
     symbols = list(first)
     steps: list[MergeStep] = []
@@ -171,20 +178,18 @@ def _merged(tokenizer: Tokenizer, chunk: str, max_bytes: int) -> tuple[list[Symb
         steps.append(MergeStep(new if by_id else rank, i, left, right, left + right, pieces, new))
 
 
-def _first_symbols(tokenizer: Tokenizer, chunk: str) -> list[Symbol]:
+def _first_symbols(tokenizer: BPETokenizer | HubTokenizer, chunk: str) -> list[Symbol]:
     if isinstance(tokenizer, BPETokenizer):
         return [(tokenizer.vocab[bytes([b])], bytes([b])) for b in chunk.encode("utf-8")]
-    assert isinstance(tokenizer, HubTokenizer)
     if not tokenizer.is_byte_level:
         return tokenizer.first_symbols(chunk)
     symbols = tokenizer.first_symbols(to_visible(chunk.encode("utf-8")))
     return [(id, bytes([CHAR_TO_BYTE[c] for c in piece.decode("utf-8")])) for id, piece in symbols]
 
 
-def _whole_token(tokenizer: Tokenizer, chunk: str) -> int | None:
+def _whole_token(tokenizer: BPETokenizer | HubTokenizer, chunk: str) -> int | None:
     """The id of a word that is a token and is taken as it is, whatever its merges (`ignore_merges`)."""
     data = clean_text(chunk).encode("utf-8")
     if isinstance(tokenizer, BPETokenizer):
         return tokenizer.vocab.get(data) if tokenizer.ignore_merges else None
-    assert isinstance(tokenizer, HubTokenizer)
     return tokenizer.whole_token(to_visible(data) if tokenizer.is_byte_level else clean_text(chunk))

@@ -11,13 +11,14 @@ Everything is written as the `tokenizers` package writes it: equal to its `norma
 and `post_process`.
 """
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from core.tokenizer.base import Encoding, Tokenizer, clean_text
 from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.byte_map import to_visible
-from core.tokenizer.char import CharTokenizer
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.inspect.describe import (
     describe_model,
@@ -27,6 +28,8 @@ from core.tokenizer.inspect.describe import (
     describe_processor,
 )
 from core.tokenizer.inspect.rows import Span
+from core.tokenizer.marian import MarianTokenizer
+from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def stages(tokenizer: Tokenizer, text: str, *, parse_special: bool = False) -> S
         return _own_bpe(tokenizer, text, parse_special)
     if isinstance(tokenizer, HubTokenizer):
         return _hub(tokenizer, text, parse_special)
-    return _sentencepiece_or_characters(tokenizer, text, parse_special)
+    return _one_chunk(tokenizer, text, parse_special)
 
 
 def _own_bpe(tokenizer: BPETokenizer, text: str, parse_special: bool) -> Stages:
@@ -77,7 +80,9 @@ def _own_bpe(tokenizer: BPETokenizer, text: str, parse_special: bool) -> Stages:
     processed = tokens
     if tokenizer.post_processor is not None:
         fast = tokenizer.parsing() if parse_special else tokenizer.fast()
-        processed = _package_tokens(fast.post_process(fast.encode(text, add_special_tokens=False)), tokenizer)
+        processed = _package_tokens(
+            fast.post_process(fast.encode(text, add_special_tokens=False)), tokenizer, parse_special
+        )
     return Stages(
         text,
         words,
@@ -119,22 +124,53 @@ def _hub(tokenizer: HubTokenizer, text: str, parse_special: bool) -> Stages:
     )
 
 
-def _sentencepiece_or_characters(tokenizer: Tokenizer, text: str, parse_special: bool) -> Stages:
+def _one_chunk(tokenizer: Tokenizer, text: str, parse_special: bool) -> Stages:
+    """Characters, and SentencePiece models: without pre-tokenisation a text is one chunk, or what lies between special
+    tokens."""
     encoding = tokenizer.encode(text, parse_special=parse_special)
-    if isinstance(tokenizer, CharTokenizer):
-        lines = ("none", "none", f"characters, {len(tokenizer.chars):,} of them", "none")
-        normalized = text
-    else:
-        processor = getattr(tokenizer, "source", None) or getattr(tokenizer, "processor", None)
-        lines = ("SentencePiece's own", "none", "SentencePiece", "none")
-        normalized = processor.normalize(text) if processor is not None else text
-    words = [(normalized, (0, len(normalized)))] if normalized else []
     tokens = _tokens(encoding, [_written(tokenizer, id) for id in encoding.ids])
-    return Stages(normalized, words, [(0, len(text))] * len(words), tokens, tokens, *lines)
+    special = [span for span, is_special in zip(encoding.char_spans, encoding.special_mask, strict=True) if is_special]
+    edges = [0, *(edge for span in special for edge in span), len(text)]
+    spans = [span for span in itertools.pairwise(edges) if span[1] > span[0]]
+    normalize = _normalize(tokenizer)
+    words, normalized = [], ""
+    for start, end in spans:
+        chunk = text[start:end] if (start, end) in special else normalize(text[start:end])
+        words.append((chunk, (len(normalized), len(normalized) + len(chunk))))
+        normalized += chunk
+    kept = [(word, span) for word, span in zip(words, spans, strict=True) if word[0]]
+    normalizer, model = "none", f"characters, {tokenizer.vocab_size - len(tokenizer.special_tokens):,} of them"
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        normalizer = f"SentencePiece's {tokenizer.model.normalization or 'own'}, spaces as '▁'"
+        model = f"SentencePiece {tokenizer.model_type}, {tokenizer.vocab_size:,} pieces"
+    elif isinstance(tokenizer, MarianTokenizer):
+        normalizer = "SentencePiece's own, spaces as '▁'"
+        model = f"a SentencePiece model for each language, {tokenizer.vocab_size:,} pieces in all"
+    return Stages(
+        normalized,
+        [word for word, _ in kept],
+        [span for _, span in kept],
+        tokens,
+        tokens,
+        normalizer,
+        "none",
+        model,
+        "none",
+    )
+
+
+def _normalize(tokenizer: Tokenizer) -> Callable[[str], str]:
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        return tokenizer.processor.normalize
+    return tokenizer.source.normalize if isinstance(tokenizer, MarianTokenizer) else str
 
 
 def _written(tokenizer: Tokenizer, id: int) -> str:
     """A token as its vocabulary writes it."""
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        return tokenizer.model.pieces[id].text
+    if isinstance(tokenizer, MarianTokenizer):
+        return tokenizer.piece_of[id]
     data = tokenizer.token_bytes(id)
     if isinstance(tokenizer, BPETokenizer) and id not in tokenizer.special_ids:
         return to_visible(data)
@@ -146,10 +182,8 @@ def _tokens(encoding: Encoding, written: list[str]) -> list[StageToken]:
     return [StageToken(text, id, span, special) for text, id, span, special in columns]
 
 
-def _package_tokens(encoded: Any, tokenizer: Tokenizer, parse_special: bool = True) -> list[StageToken]:
-    return [
-        StageToken(text, id, span, bool(added) or (parse_special and id in tokenizer.special_ids))
-        for text, id, span, added in zip(
-            encoded.tokens, encoded.ids, encoded.offsets, encoded.special_tokens_mask, strict=True
-        )
-    ]
+def _package_tokens(encoded: Any, tokenizer: Tokenizer, parse_special: bool) -> list[StageToken]:
+    unk_id = tokenizer.unk_id if isinstance(tokenizer, HubTokenizer) else None
+    parsed = tokenizer.special_ids - {unk_id} if parse_special else frozenset()
+    columns = zip(encoded.tokens, encoded.ids, encoded.offsets, encoded.special_tokens_mask, strict=True)
+    return [StageToken(text, id, span, bool(added) or id in parsed) for text, id, span, added in columns]
