@@ -6,7 +6,11 @@
 tried before it is kept, and what is kept is only ever read as data.
 """
 
+import json
 import shutil
+import subprocess
+import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable
@@ -14,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from core.child import environment
 from core.errors import ConfigError, RunError, UserError
 from core.files import NAME, read_json, write_json
 from core.run import default_runs_dir
@@ -22,8 +27,7 @@ from core.tokenizer.base import Tokenizer
 
 ABOUT = "about.json"
 MAX_BYTES = 64 << 20  # of a file that is brought; the largest published tokenizer.json have about 35 MB
-MAX_TOKENS = 2_000_000
-_TRIED = "Hello, world!\n  12345 déjà vu 東京 \U0001f469\u200d\U0001f4bb <s>"
+TRY_LIMIT = 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -103,22 +107,27 @@ def unused_tokenizer_name(wanted: str, runs_dir: Path | None = None) -> str:
 def save_own(name: str, tokenizer: Tokenizer, about: dict[str, Any], runs_dir: Path | None = None) -> About:
     """Keep a tokenizer as tokenizer.json. `about` may say how, data and request. RunError if the name is taken."""
     check_tokenizer_name(name)
-    return _keep(name, tokenizer, {"tokenizer.json": tokenizer.to_json().encode("utf-8")}, about, runs_dir)
+    about = {"kind": kind_of(tokenizer), "vocab_size": tokenizer.vocab_size, **about}
+    return _keep(name, {"tokenizer.json": tokenizer.to_json().encode("utf-8")}, about, runs_dir)
 
 
 def add_file(name: str, *paths: str | Path, pattern: str = "", runs_dir: Path | None = None) -> About:
     """Keep a tokenizer's own file: a tokenizer.json, a SentencePiece model (.model, .spm), a .tiktoken list of ranks,
     or vocab.json and merges.txt (both are given). UserError, one sentence, if it is too large or cannot be used.
 
-    pattern: how a .tiktoken file that has not the name of a published encoding cuts text: gpt2, gpt4, none.
+    pattern: how a .tiktoken file that has not the name of a published encoding cuts text: gpt2, gpt4, o200k, none.
     """
-    from core.tokenizer.load import tokenizer_from_files
-
     check_tokenizer_name(name)
     files = _read_files([Path(path) for path in paths])
-    tokenizer, kept = tokenizer_from_files(files, pattern=pattern)
-    _try(tokenizer, ", ".join(files))
-    return _keep(name, tokenizer, kept, {"how": "from a file", "data": ", ".join(files)}, runs_dir)
+    with tempfile.TemporaryDirectory(prefix="tokenizer-") as folder:
+        for file, content in files.items():
+            (Path(folder) / file).write_bytes(content)
+        answer = _tried(Path(folder), list(files), pattern)
+        kept = {}
+        for file in answer["kept"]:
+            kept[file] = (Path(folder) / "kept" / file).read_bytes()
+    about = {"kind": answer["kind"], "vocab_size": answer["vocab_size"], "how": "from a file", "data": ", ".join(files)}
+    return _keep(name, kept, about, runs_dir)
 
 
 def delete_own(name: str, runs_dir: Path | None = None) -> None:
@@ -162,38 +171,33 @@ def _read_files(paths: Iterable[Path]) -> dict[str, bytes]:
     return files
 
 
-def _try(tokenizer: Tokenizer, source: str) -> None:
-    """Encode and decode a little: what opens but does not work is said now. RunError."""
-    if tokenizer.vocab_size > MAX_TOKENS:
-        raise RunError(f"{source} has ids up to {tokenizer.vocab_size - 1:,}; up to {MAX_TOKENS:,} can be used.")
+def _tried(folder: Path, files: list[str], pattern: str) -> dict[str, Any]:
+    """Have the files opened and tried in a process of its own: nothing in them can hang or end this one. RunError."""
+    question = json.dumps({"folder": str(folder), "files": files, "pattern": pattern})
     try:
-        ids = tokenizer.encode(_TRIED).ids
-        tokenizer.decode(ids)
-        tokenizer.decode(tokenizer.encode(_TRIED, parse_special=True).ids)
-        if any(not 0 <= id < tokenizer.vocab_size for id in ids):
-            raise RunError(f"{source} gives ids outside its own vocabulary; it cannot be used.")
-    except UserError as error:
-        raise RunError(f"{source} opens, but does not work: {error}") from None
-    except Exception as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise RunError(f"{source} opens, but does not work: {said.rstrip('.')}.") from None
-    except BaseException as error:  # the `tokenizers` package's panics are no Exceptions
-        if type(error).__name__ != "PanicException":
-            raise
-        raise RunError(f"{source} opens, but the tokenizers package fails on a short text with it.") from None
+        done = subprocess.run(
+            [sys.executable, "-m", "core.tokenizer.try_file"], input=question.encode(), capture_output=True,
+            timeout=TRY_LIMIT, env=environment(RUST_BACKTRACE="0"),
+        )  # fmt: skip
+        answer = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        raise RunError(f"{', '.join(files)} takes longer than {TRY_LIMIT:.0f} s to open; it cannot be used.") from None
+    except ValueError:
+        raise RunError(
+            f"{', '.join(files)} cannot be used: opening it took too much memory, or ended the process that tried it."
+        ) from None
+    if "error" in answer:
+        raise RunError(answer["error"])
+    return answer
 
 
-def _keep(
-    name: str, tokenizer: Tokenizer, files: dict[str, bytes], about: dict[str, Any], runs_dir: Path | None
-) -> About:
+def _keep(name: str, files: dict[str, bytes], about: dict[str, Any], runs_dir: Path | None) -> About:
     """Write a folder at once or not at all."""
     folder = tokenizers_dir(runs_dir)
     if (folder / name).exists():
         raise RunError(f"There is a tokenizer {name!r} already; choose another name or delete it first.")
     made = About(
         name=name,
-        kind=kind_of(tokenizer),
-        vocab_size=tokenizer.vocab_size,
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         bytes=sum(map(len, files.values())),
         **about,
