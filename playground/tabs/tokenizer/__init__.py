@@ -16,11 +16,17 @@ from core.errors import UserError
 from playground import models, tokenizers
 from playground.header import Header
 from playground.site import OWN, Site
-from playground.tabs.tokenizer import tokens
+from playground.tabs.tokenizer import compare, merges, stages, tokens, vocabulary
 from playground.tokenizers import MODELS_OWN, Work
 from playground.views.notice import notice
 
-PARTS: dict[str, ModuleType] = {"Tokens": tokens}
+PARTS: dict[str, ModuleType] = {
+    "Tokens": tokens,
+    "Stages": stages,
+    "Merges": merges,
+    "Compare": compare,
+    "Vocabulary": vocabulary,
+}
 
 
 @dataclass
@@ -91,7 +97,7 @@ def build(site: Site = OWN) -> TokenizerTab:
             tokenizers.choices(site), value=MODELS_OWN, label="Tokenizer", allow_custom_value=site.hub,
             elem_id="tokenizer", elem_classes="grow",
         )  # fmt: skip
-        parse_special = gr.Checkbox(False, label="Read <s> in the text as the token", elem_id="token-special")
+        parse_special = gr.Checkbox(False, label="Special tokens in the text (<s> …) are tokens", elem_id="token-special")
     message = gr.HTML("", elem_id="tokenizer-message", js_on_load=None)
     tabs, parts = {}, {}
     with gr.Tabs(elem_id="tokenizer-parts", elem_classes="parts"):

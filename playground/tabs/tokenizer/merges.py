@@ -1,0 +1,139 @@
+"""Merges: a word of the text, or one's own, and every merge that makes its tokens, step by step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from core.errors import UserError
+from core.tokenizer.base import Tokenizer, clean_text
+from core.tokenizer.inspect import chunks, merge_tree, rank_meaning
+from playground import tokenizers
+from playground.memory import Memory
+from playground.site import Site
+from playground.tokenizers import Work
+from playground.views.merges import WORDS, player_data, words_html
+from playground.views.notice import notice
+
+READ = 20_000  # characters of the text whose words can be chosen
+OWN_WORDS = 1_000  # characters that one may type
+CLICK = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('.word');
+  if (!button) return;
+  element.querySelectorAll('.word').forEach((word) => word.setAttribute('aria-pressed', String(word === button)));
+  trigger('select', {word: Number(button.dataset.word)});
+});
+"""
+# assets/tokenizer-merges.js draws; it may be loaded after this.
+DRAW = """
+const draw = () => window.mergePlayer ? window.mergePlayer(element, props.value) : setTimeout(draw, 20);
+watch('value', draw);
+draw();
+"""
+
+_words: Memory[list[str]] = Memory(maximum=16)
+_players: Memory[str] = Memory(maximum=64, max_size=20_000_000, size=len)
+
+
+@dataclass
+class MergesPart:
+    typed: gr.Textbox
+    message: gr.HTML
+    words: gr.HTML
+    player: gr.HTML
+    chosen: gr.State  # the word whose merges are shown
+
+    @property
+    def views(self) -> list[Any]:
+        return [self.message, self.words, self.player, self.chosen]
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [self.typed, self.chosen]
+
+
+def build(site: Site, work: Work) -> MergesPart:
+    message, words, player, chosen = show(work, "", None)
+    typed = gr.Textbox(
+        "", label="Words of the text; type here to choose among your own", placeholder="tokenization", lines=1, max_lines=1,
+        max_length=OWN_WORDS, elem_id="merge-words-typed", elem_classes="settles",
+    )  # fmt: skip
+    words_list = gr.HTML(words, elem_id="merge-words", js_on_load=CLICK)
+    message_html = gr.HTML(message, elem_id="merge-message", js_on_load=None)
+    player_html = gr.HTML(player, html_template='<div class="player"></div>', js_on_load=DRAW, elem_id="merge-player")
+    return MergesPart(typed, message_html, words_list, player_html, gr.State(chosen))
+
+
+def wire(part: MergesPart, work: gr.State) -> None:
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
+    gr.on([part.typed.submit, part.typed.blur], type_words, [work, *part.inputs], part.views, **quiet)
+    part.words.select(choose_word, [work, part.typed], [part.message, part.player, part.chosen], **quiet)
+
+
+def show(work: Work, typed: str, chosen: str | None) -> tuple[str, str, str, str | None]:
+    """HTML of a message and of the words, the player's data, and the word that is chosen: the same as before if it is
+    still one of the words, else the one of most letters that can be seen at once."""
+    try:
+        tokenizer = tokenizers.open_tokenizer(work.tokenizer, work.model)
+        words = words_of(work, tokenizer, typed)
+        if chosen not in words:
+            chosen = max(words[:WORDS], key=lambda word: sum(map(str.isalpha, word)) * (len(word) <= 16), default=None)
+        message, player = player_of(work, tokenizer, chosen)
+        return message, words_html(words, chosen, len(words) - WORDS), player, chosen
+    except UserError as error:
+        return notice(str(error), "info"), "", "", chosen
+
+
+def type_words(work: Work, typed: str, chosen: str | None) -> tuple[Any, ...]:
+    """Words were typed, or taken back; if none are new, nothing happens."""
+    return show(work, typed, chosen)
+
+
+def choose_word(work: Work, typed: str, event: gr.EventData) -> tuple[Any, ...]:
+    """A word of the list was clicked."""
+    try:
+        tokenizer = tokenizers.open_tokenizer(work.tokenizer, work.model)
+        words = words_of(work, tokenizer, typed)
+        place = event._data.get("word")
+        if not isinstance(place, int) or not 0 <= place < len(words):
+            return gr.skip(), gr.skip(), gr.skip()
+        return *player_of(work, tokenizer, words[place]), words[place]
+    except UserError as error:
+        return notice(str(error), "info"), "", None
+
+
+def words_of(work: Work, tokenizer: Tokenizer, typed: str) -> list[str]:
+    """The distinct words of what was typed, or else of the text, in order. TextError for tokenizers without merges."""
+    text = clean_text(typed[:OWN_WORDS] or work.text)
+
+    def find() -> list[str]:
+        found = chunks(tokenizer, text[:READ])
+        if len(text) > READ and len(found) > 1:
+            found.pop()  # cut in two, maybe
+        return list(dict.fromkeys(word for word, _ in found if word))
+
+    return _words.get((tokenizers.stamp(work.tokenizer, work.model), text[: READ + 1]), find)
+
+
+def player_of(work: Work, tokenizer: Tokenizer, word: str | None) -> tuple[str, str]:
+    """HTML of a message, and the player's data of a word."""
+    if word is None:
+        return "", ""
+    try:
+        stamp = tokenizers.stamp(work.tokenizer, work.model)
+        return "", _players.get((stamp, word), lambda: _player(tokenizer, word))
+    except UserError as error:
+        return notice(str(error), "info"), ""
+
+
+def _player(tokenizer: Any, word: str) -> str:
+    roots, meaning = merge_tree(tokenizer, word), rank_meaning(tokenizer)
+    by_id = meaning.startswith("id")
+
+    def rank_of(left: int, right: int) -> int | None:
+        found: Sequence[int] | None = tokenizer.ranks.get((left, right))
+        return None if found is None else found[by_id]
+
+    return player_data(word, roots, rank_of, meaning)
