@@ -16,7 +16,7 @@ from core.errors import UserError
 from playground import models, tokenizers
 from playground.header import Header
 from playground.site import OWN, Site
-from playground.tabs.tokenizer import compare, merges, stages, tokens, vocabulary
+from playground.tabs.tokenizer import compare, merges, own, stages, tokens, training, vocabulary
 from playground.tokenizers import MODELS_OWN, Work
 from playground.views.notice import notice
 
@@ -26,6 +26,7 @@ PARTS: dict[str, ModuleType] = {
     "Merges": merges,
     "Compare": compare,
     "Vocabulary": vocabulary,
+    "Train": training,
 }
 
 
@@ -97,7 +98,9 @@ def build(site: Site = OWN) -> TokenizerTab:
             tokenizers.choices(site), value=MODELS_OWN, label="Tokenizer", allow_custom_value=site.hub,
             elem_id="tokenizer", elem_classes="grow",
         )  # fmt: skip
-        parse_special = gr.Checkbox(False, label="Special tokens in the text (<s> …) are tokens", elem_id="token-special")
+        parse_special = gr.Checkbox(
+            False, label="Special tokens in the text (<s> …) are tokens", elem_id="token-special"
+        )
     message = gr.HTML("", elem_id="tokenizer-message", js_on_load=None)
     tabs, parts = {}, {}
     with gr.Tabs(elem_id="tokenizer-parts", elem_classes="parts"):
@@ -121,3 +124,7 @@ def wire(tab: TokenizerTab, header: Header) -> None:
     for name, part in tab.parts.items():
         tab.tabs[name].select(tab.opening(name), [tab.work, *part.inputs], [tab.opened, *part.views], **quiet)
         PARTS[name].wire(part, tab.work)
+    if tab.parts["Train"].own is not None:
+        tab.parts["Train"].trained.change(
+            own.choose_trained, [tab.parts["Train"].trained, tab.tokenizer], tab.tokenizer, **quiet
+        )
