@@ -18,7 +18,8 @@ from core.files import read_json
 PREFIX = "hf:"
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"),
-    *("source.spm", "target.spm"),  # Marian's
+    *("tokenizer.model", "spiece.model", "source.spm", "target.spm"),  # SentencePiece's, Marian's
+    *("chat_template.jinja", "chat_template.json"),
 )
 MODEL_FILES = (
     *("config.json", "generation_config.json", "README.md"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core import hub
 from core.errors import RunError
+from core.run import default_runs_dir
 from core.tokenizer.base import Tokenizer, special_token_entries, tokenizer_json
 from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.char import CharTokenizer
@@ -32,30 +33,42 @@ def load_tokenizer(name_or_path: str | os.PathLike[str]) -> Tokenizer:
     RunError, one sentence, if there is none or its file is broken.
     """
     name = os.fspath(name_or_path)
-    if hub.is_hub_name(name):
-        return _from_directory(hub.fetch_tokenizer(name), name)
     path = Path(name)
-    try:
-        if name and path.is_dir():
-            return _from_directory(path)
-        if path.is_file():
-            return tokenizer_from_files({path.name: _read(path)}, str(path))[0]
-    except ValueError:  # a NUL character: no path at all
-        pass
-    if _RUN_NAME.fullmatch(name):
-        for folder in (BUNDLED, Path(os.environ.get("RUNS_DIR") or "runs")):
-            if has_tokenizer(folder / name):
-                return _from_directory(folder / name)
-    from core.tokenizer.own import has_own, own_path
-
-    if has_own(name):
-        return _from_directory(own_path(name))
+    directory = directory_of(name)
+    if directory is not None and not hub.is_hub_name(name) and path.is_file():
+        return tokenizer_from_files({path.name: _read(path)}, str(path))[0]
+    if directory is not None:
+        return _from_directory(directory, name if hub.is_hub_name(name) else "")
     if name in TIKTOKEN_NAMES:
         return load_tiktoken(name)
     raise RunError(
         f"There is no tokenizer {name[:120]!r}; give a tokenizer's file, a run's name or directory, an own tokenizer's "
         "name, or a tiktoken encoding."
     )
+
+
+def directory_of(name_or_path: str | os.PathLike[str]) -> Path | None:
+    """The directory that holds what `load_tokenizer` opens by that name, and what lies beside it. None if it is no
+    file or directory here."""
+    name = os.fspath(name_or_path)
+    if hub.is_hub_name(name):
+        return hub.fetch_tokenizer(name)
+    path = Path(name)
+    try:
+        if name and path.is_dir():
+            return path
+        if path.is_file():
+            return path.parent
+    except ValueError:  # a NUL character: no path at all
+        return None
+    if not _RUN_NAME.fullmatch(name):
+        return None
+    for folder in (BUNDLED, default_runs_dir()):
+        if has_tokenizer(folder / name):
+            return folder / name
+    from core.tokenizer.own import has_own, own_path
+
+    return own_path(name) if has_own(name) else None
 
 
 def has_tokenizer(path: Path) -> bool:
