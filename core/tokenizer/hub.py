@@ -235,7 +235,7 @@ class HubTokenizer(Tokenizer):
             i = max(j, i + 1)
 
     def token_bytes(self, id: int) -> bytes:
-        """Of a token in the middle of a text: "▁the" is " the", "##ing" is "ing", "<0x0A>" is a newline."""
+        """Of a token in the middle of a text: "▁the" is " the", "##ing" is "ing", "ing</w>" too, "<0x0A>" is a newline."""
         token = self.token(id)
         if id in self._added:
             return self._added[id].encode("utf-8")
@@ -244,8 +244,9 @@ class HubTokenizer(Tokenizer):
             return token.encode("utf-8") if data is None else data
         if self._byte_fallback and (match := _BYTE_TOKEN.fullmatch(token)):
             return bytes([int(match[1], 16)])
-        if self.model_type == "WordPiece":
-            token = token.removeprefix(self.document["model"].get("continuing_subword_prefix", "##"))
+        if self.continues_word(id):
+            token = token.removeprefix(self.document["model"]["continuing_subword_prefix"])
+        token = token.removesuffix(self.document["model"].get("end_of_word_suffix") or "")
         return token.replace("▁", " ").encode("utf-8")
 
     def decode(self, ids: Iterable[int], *, skip_special: bool = True) -> str:

@@ -6,6 +6,7 @@
 [('E3 81', 'bytes')]
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,13 @@ _ZERO_WIDTH = {
     0x2060: "WJ", 0x2066: "LRI", 0x2067: "RLI", 0x2068: "FSI", 0x2069: "PDI", 0xFEFF: "BOM",
     0x115F: "HCF", 0x1160: "HJF", 0x3164: "HF", 0xFFA0: "HHF",
 }  # fmt: skip
+
+
+_MEANT = {sign if len(sign) == 1 else f"<{sign}>": char for char, (sign, _) in _SIGNS.items()}
+_MEANT |= {f"<{name}>": chr(code) for code, name in _ZERO_WIDTH.items()}
+_MEANT |= {chr(0x2400 + code): chr(code) for code in range(0x20) if chr(code) not in _SIGNS}
+_MEANT |= {"Ġ": " ", "Ċ": "\n", "▁": " "}
+_SIGN = re.compile("|".join(map(re.escape, _MEANT)))
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,16 @@ def sign(char: str) -> Segment:
     if category in ("Mn", "Me"):
         return Segment(char, "mark")
     return Segment(char, "text")
+
+
+def from_signs(text: str) -> str:
+    """What was meant by a text in which signs stand for what is invisible, as a person may type it: also the signs
+    that vocabularies use for a space (Ġ, ▁) and a line end (Ċ).
+
+    >>> from_signs("·low⏎<ZWJ>")
+    ' low\\n\\u200d'
+    """
+    return _SIGN.sub(lambda found: _MEANT[found.group()], text)
 
 
 def segments(piece: bytes) -> list[Segment]:

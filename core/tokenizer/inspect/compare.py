@@ -63,7 +63,7 @@ def _boundaries(encoding: Encoding, text: str) -> tuple[list[int], list[tuple[in
     ends: list[int] = []
     inside: list[tuple[int, int]] = []
     byte_at = byte_positions(text)
-    following = [start for start, _ in encoding.char_spans[1:]] + [len(text)]
+    following = [*(start for start, _ in encoding.char_spans), len(text)][1:]
     for (_, last_byte), (start, end), next_start in zip(
         encoding.byte_spans, encoding.char_spans, following, strict=True
     ):

@@ -4,8 +4,9 @@ import csv
 import io
 import json
 
-from core.tokenizer.base import Encoding
+from core.tokenizer.base import Encoding, clean_text
 from core.tokenizer.inspect.rows import TokenRow, token_rows
+from core.tokenizer.visible import visible
 
 COLUMNS = (
     "index", "id", "text", "bytes", "byte_start", "byte_end", "char_start", "char_end", "special", "partial",
@@ -16,8 +17,6 @@ COLUMNS = (
 def as_csv(encoding: Encoding, text: str) -> str:
     """A header and a line a token. Text is written with signs for what is invisible, so that a line is a line;
     `characters` are the whole characters that the token touches, in the same way."""
-    from core.tokenizer.visible import visible
-
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -31,7 +30,7 @@ def as_csv(encoding: Encoding, text: str) -> str:
 def as_json(encoding: Encoding, text: str) -> str:
     """An object with the text, the ids, and the tokens as a list of objects with the columns of the CSV."""
     tokens = [_values(row) for row in token_rows(encoding, text)]
-    return json.dumps({"text": text, "ids": encoding.ids, "tokens": tokens}, ensure_ascii=False, indent=1)
+    return json.dumps({"text": clean_text(text), "ids": encoding.ids, "tokens": tokens}, ensure_ascii=False, indent=1)
 
 
 def _values(row: TokenRow) -> dict[str, object]:

@@ -13,6 +13,7 @@ lacks becomes bytes written <0xE3>, or the unknown token, or nothing).
 """
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 from core.errors import RunError, TextError
@@ -22,9 +23,11 @@ from core.tokenizer.byte_map import CHAR_TO_BYTE, from_visible, to_visible
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.inspect.rows import Span
 from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
+from core.tokenizer.sentencepiece_model import NORMAL, SPACE, model_to_json
 
 MAX_BYTES = 1000  # of a word whose merges are shown
 
+Pair = tuple[int, int]
 Symbol = tuple[int, bytes]  # a token's id, and the bytes of the word that it stands for
 
 
@@ -87,7 +90,11 @@ def chunks(tokenizer: Tokenizer, text: str) -> list[tuple[str, Span]]:
     White space that the pre-tokenisation drops, and tokens that were added to the vocabulary, are no words.
     TextError for tokenizers without merges.
     """
-    tokenizer, text = _checked(tokenizer), clean_text(text)
+    text = clean_text(text)
+    if isinstance(tokenizer, SentencePieceTokenizer):
+        _checked(tokenizer)
+        return _sentencepiece_words(tokenizer, text)
+    tokenizer = _checked(tokenizer)
     if isinstance(tokenizer, BPETokenizer):
         found, position = [], 0
         for chunk in tokenizer.splitter(text):
@@ -103,6 +110,20 @@ def readable_words(tokenizer: HubTokenizer, text: str) -> list[tuple[str, Span]]
     if not tokenizer.is_byte_level:
         return words
     return [((from_visible(word) or word.encode("utf-8")).decode("utf-8", "replace"), span) for word, span in words]
+
+
+def _sentencepiece_words(tokenizer: SentencePieceTokenizer, text: str) -> list[tuple[str, Span]]:
+    """The normalised text cut before each sign for a space. It is one chunk for the model, but no merge crosses those
+    cuts; where a piece does, the text is left whole."""
+    normalized, offsets = tokenizer.processor.normalize(text, with_offsets=True)
+    crossing = any(SPACE in piece.text.lstrip(SPACE) for piece in tokenizer.model.pieces if piece.type == NORMAL)
+    starts = [0] if crossing else [0, *(i for i in range(1, len(normalized)) if _begins_word(normalized, i))]
+    edges = itertools.pairwise([*starts, len(normalized)])
+    return [(normalized[start:end], (offsets[start], offsets[end])) for start, end in edges if end > start]
+
+
+def _begins_word(text: str, i: int) -> bool:
+    return text[i] == SPACE and text[i - 1] != SPACE
 
 
 def rank_meaning(tokenizer: Tokenizer) -> str:
@@ -126,6 +147,13 @@ def rank_of_token(tokenizer: Tokenizer) -> dict[int, int]:
     return ranks
 
 
+def merge_ranks(tokenizer: Tokenizer) -> dict[Pair, int]:
+    """The rank of every pair of tokens (their ids) that is ever merged. TextError for tokenizers without merges."""
+    found = _checked(tokenizer)
+    by_id = _ranks_are_ids(found)
+    return {pair: made[by_id] for pair, made in found.ranks.items()}
+
+
 def _ranks_are_ids(tokenizer: BPETokenizer | HubTokenizer) -> bool:
     made = [id for _, id in sorted(tokenizer.ranks.values())]
     return len(set(made)) < len(made) and made == sorted(made)
@@ -141,9 +169,10 @@ def _bpe(tokenizer: Tokenizer) -> BPETokenizer | HubTokenizer | None:
 
 @functools.lru_cache(maxsize=2)
 def _as_json(tokenizer: SentencePieceTokenizer) -> HubTokenizer | None:
+    """Its model only: what the normaliser does has been done when a word is given."""
     try:
-        return HubTokenizer(tokenizer.to_json())
-    except RunError:  # its merges would be others there
+        return HubTokenizer(model_to_json(tokenizer.model))
+    except RunError:
         return None
 
 
@@ -165,17 +194,17 @@ def _merged(tokenizer: Tokenizer, chunk: str, max_bytes: int) -> tuple[list[Symb
     steps: list[MergeStep] = []
     while True:
         found = [
-            (ranks[pair], i)
+            (ranks[pair][by_id], i, ranks[pair][1])
             for i, pair in enumerate(zip([s[0] for s in symbols], [s[0] for s in symbols[1:]], strict=False))
             if pair in ranks
         ]
         if not found:
             return first, steps
-        (rank, new), i = min(found)
+        rank, i, new = min(found)
         left, right = symbols[i][1], symbols[i + 1][1]
         symbols[i : i + 2] = [(new, left + right)]
         pieces = [piece for _, piece in symbols]
-        steps.append(MergeStep(new if by_id else rank, i, left, right, left + right, pieces, new))
+        steps.append(MergeStep(rank, i, left, right, left + right, pieces, new))
 
 
 def _first_symbols(tokenizer: BPETokenizer | HubTokenizer, chunk: str) -> list[Symbol]:

@@ -22,7 +22,7 @@ from core.tokenizer.inspect.merges import rank_of_token
 from core.tokenizer.inspect.reach import Reach
 from core.tokenizer.inspect.script import script_of
 from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
-from core.tokenizer.visible import visible
+from core.tokenizer.visible import from_signs, visible
 
 KINDS = ("special", "added", "byte", "partial", "space", "word", "part")
 WAYS = ("text", "regex", "id", "bytes")
@@ -135,10 +135,10 @@ class Vocabulary:
     ) -> Found:  # fmt: skip
         """Entries that the query fits, `limit` of them from the `offset`-th on.
 
-        by: "text" (the query is a part of the token's text, or of how it is shown), "regex" (is found in its text),
-        "id" ("7", "7-9", "7, 9") or "bytes" (hex, a part of its bytes). only: "all", "unreachable" or one of KINDS.
-        script, lengths: as the histograms count them, of tokens that are not special.
-        order: "id", "longest" (in bytes), "shortest" or "text". TextError for a query that cannot be read.
+        by: "text" (the query is a part of the token's text; signs such as "·", "⏎" and "Ġ" may stand for what they
+        mean), "regex" (is found in its text), "id" ("7", "7-9", "7, 9") or "bytes" (hex, a part of its bytes).
+        only: "all", "unreachable" or one of KINDS. order: "id", "longest" (in bytes), "shortest" or "text".
+        TextError for a query that cannot be read. Special tokens are searched too.
         """
         if by not in WAYS or order not in ORDERS or only not in ("all", "unreachable", *KINDS):
             raise TextError("A search is by text, regex, id or bytes, of all, unreachable or one kind of tokens.")
@@ -166,9 +166,8 @@ class Vocabulary:
         return Found(len(ids), self._made(ids[offset : offset + max(0, limit)]))
 
     def _by_text(self, query: str, ids: list[int]) -> list[int]:
-        if any(ord(char) > 126 or char == "<" for char in query):  # may be one of the signs for what is invisible
-            return [id for id in ids if query in self._texts[id] or query in visible(self._bytes[id])]
-        return [id for id in ids if query in self._texts[id]]
+        meant = from_signs(query)
+        return [id for id in ids if query in self._texts[id] or meant in self._texts[id]]
 
     def _by_regex(self, query: str, ids: list[int]) -> list[int]:
         if len(query) > REGEX_LENGTH:

@@ -1,5 +1,8 @@
 """What views show of a tokenisation: visible signs, rows, counts, stages, merges."""
 
+import csv
+import io
+import json
 import sys
 import time
 
@@ -9,7 +12,7 @@ from tokenizers import Tokenizer
 from core.errors import TextError
 from core.tokenizer import CharTokenizer, HubTokenizer, train_bpe
 from core.tokenizer.base import clean_text
-from core.tokenizer.inspect import count, merge_steps, stages, token_rows
+from core.tokenizer.inspect import as_csv, as_json, count, merge_steps, stages, token_rows
 from core.tokenizer.visible import Segment, segments, visible
 
 
@@ -155,3 +158,20 @@ def test_importing_the_room_imports_nothing_heavy():
     code = "import sys, core.tokenizer; print([m for m in ('torch', 'tokenizers', 'gradio') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_tables_as_files_say_the_same_as_the_rows(make_tokenizer, nasty_texts):
+    tokenizer = make_tokenizer("gpt2")
+    for text in [*nasty_texts[:300], "", 'a,b"c\n<s>']:
+        encoding = tokenizer.encode(text, parse_special=True)
+        lines = list(csv.DictReader(io.StringIO(as_csv(encoding, text))))
+        assert [int(line["id"]) for line in lines] == encoding.ids
+        assert bytes.fromhex("".join(line["bytes"] for line in lines)) == clean_text(text).encode()
+        assert [(int(line["byte_start"]), int(line["byte_end"])) for line in lines] == encoding.byte_spans
+        assert [(int(line["char_start"]), int(line["char_end"])) for line in lines] == encoding.char_spans
+        assert [bool(int(line["special"])) for line in lines] == encoding.special_mask
+        document = json.loads(as_json(encoding, text))
+        assert document["text"] == clean_text(text) and document["ids"] == encoding.ids
+        rows = token_rows(encoding, text)
+        assert [token["text"] for token in document["tokens"]] == [row.text for row in rows]
+        assert [token["characters"] for token in document["tokens"]] == [row.characters for row in rows]
