@@ -61,7 +61,8 @@
       if (last > i) {
         const parts = [];
         for (let k = i; k <= last; k++) parts.push(tokenHtml(data, k, current));
-        const whole = escapeHtml(data.slice(data.charStart[i], data.charEnd[last]));
+        const one = data.charEnd[last] - data.charStart[i] === 1;
+        const whole = escapeHtml((one && data.type(i)[WHOLE]) || data.slice(data.charStart[i], data.charEnd[last]));
         html += `<span class="shared">${parts.join('')}<span class="shared-whole" aria-hidden="true">${whole}</span></span>`;
         i = last;
       } else html += tokenHtml(data, i, current);
