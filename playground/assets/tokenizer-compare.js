@@ -200,10 +200,21 @@
       const style = getComputedStyle(view);
       pen.fillStyle = style.getPropertyValue('--sunk');
       pen.fillRect(0, 0, width, 10);
+      const share = new Float32Array(Math.ceil(width) + 1);  // of each pixel's characters, those in a difference
       data.starts.forEach((start, k) => {
-        pen.fillStyle = style.getPropertyValue(k === stretch ? '--ink' : '--accent');
-        pen.fillRect((start / data.n) * width, 0, Math.max(k === stretch ? 3 : 1, ((data.ends[k] - start) / data.n) * width), 10);
+        const [from, to] = [(start / data.n) * width, (data.ends[k] / data.n) * width];
+        for (let x = Math.floor(from); x < to; x++) share[x] += Math.min(to, x + 1) - Math.max(from, x);
       });
+      pen.fillStyle = style.getPropertyValue('--accent');
+      share.forEach((part, x) => {
+        if (!part) return;
+        pen.globalAlpha = 0.15 + 0.85 * Math.min(1, part);
+        pen.fillRect(x, 0, 1, 10);
+      });
+      pen.globalAlpha = 1;
+      if (stretch < 0) return;
+      pen.fillStyle = style.getPropertyValue('--ink');
+      pen.fillRect((data.starts[stretch] / data.n) * width, 0, Math.max(3, ((data.ends[stretch] - data.starts[stretch]) / data.n) * width), 10);
     };
 
     // ---- lighting up: characters [from, to), and all tokens over them

@@ -19,7 +19,7 @@ def ruler_data(comparison: Any) -> str:
     column; "lanes": name and tokens of each tokenizer, with types and spans as `views.tokens.token_data` writes them;
     "differing": start and end of each stretch where not all lanes cut alike, one after the other.
     """
-    return json.dumps(
+    made = json.dumps(
         {
             "text": comparison.text,
             "cells": cells(comparison.text),
@@ -29,6 +29,7 @@ def ruler_data(comparison: Any) -> str:
         ensure_ascii=False,
         separators=(",", ":"),
     )
+    return made.replace("<", "\\u003c")  # a value of the page must not look like a tag of it
 
 
 def _lane(lane: Any) -> dict[str, Any]:
