@@ -144,6 +144,7 @@
     const [made, next, last] = [word.steps[step - 1], word.steps[step], word.steps.length];
     const piece = (i) => `<b class="piece" style="${color(word.nodes[i])}">${word.nodes[i].html}</b>`;
     const tokens = word.roots.length === 1 ? '1 token' : `${word.roots.length} tokens`;
+    if (word.whole) return 'The word is in the vocabulary as a whole, and this tokenizer takes such a word as it is, without merges.';
     if (!last) return `No two of these are merged: the word is ${tokens}.`;
     const done = made ? `${piece(made.left)} and ${piece(made.right)} were merged. ` : `The word as it begins: ${number(word.leaves.length)} pieces. `;
     if (!next) return `${done}No pair that is left has a rank: the word is ${tokens}.`;

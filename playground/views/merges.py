@@ -1,8 +1,7 @@
 """The merges of a word: the words to choose from, and what assets/tokenizer-merges.js plays and draws of one."""
 
 import json
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.tokenizer.visible import visible
@@ -11,7 +10,7 @@ from playground.views.tokens import piece_html
 WORDS = 60  # that can be chosen
 LONG = 24  # characters of a word that are written on its button
 
-RankOf = Callable[[int, int], int | None]  # of two neighbours, by their ids
+Ranks = Mapping[tuple[int, int], int]  # of two neighbours, by their ids
 
 
 def words_html(words: Sequence[str], chosen: str | None, more: int = 0) -> str:
@@ -27,13 +26,13 @@ def words_html(words: Sequence[str], chosen: str | None, more: int = 0) -> str:
     return f'<div class="words" role="group" aria-label="Words">{buttons}{rest}</div>'
 
 
-def player_data(word: str, roots: Sequence[Any], rank_of: RankOf, rank_meaning: str) -> str:
+def player_data(word: str, roots: Sequence[Any], ranks: Ranks, rank_meaning: str, taken_whole: bool = False) -> str:
     """JSON of a word's merge tree (core.tokenizer.inspect.MergeNode) as the player wants it.
 
     "types": [HTML, visible text, bytes in hex] of each distinct piece. "nodes": [type, id, rank, step, first byte, left
-    node, right node], children before their parents; "roots": which of them are the final tokens. "pairs": [left node,
-    right node, rank] of all neighbours, at any step, that could be merged. "characters": [visible text, first byte, end]
-    of those that begin as several bytes.
+    node, right node], children before their parents. "roots": which of them are the final tokens. "pairs": [left node,
+    right node, rank] of all neighbours, at any step, that could be merged. "characters": [visible text, first byte,
+    end] of those that begin as several bytes. taken_whole: the word is a token that needs no merge.
     """
     types: dict[bytes, int] = {}
     nodes, numbers = _flat(roots, types)
@@ -42,10 +41,11 @@ def player_data(word: str, roots: Sequence[Any], rank_of: RankOf, rank_meaning: 
             "word": visible(word[:LONG].encode("utf-8")) + ("…" if len(word) > LONG else ""),
             "bytes": len(word.encode("utf-8")),
             "rankMeaning": rank_meaning,
+            "whole": taken_whole,
             "types": [[piece_html(piece), _label(piece), piece.hex(" ").upper()] for piece in types],
             "nodes": nodes,
             "roots": [numbers[id(root)] for root in roots],
-            "pairs": _pairs(nodes, [n for n, node in enumerate(nodes) if node[3] is None], rank_of),
+            "pairs": _pairs(nodes, [n for n, node in enumerate(nodes) if node[3] is None], ranks),
             "characters": _characters(word, {node[4] for node in nodes if node[3] is None}),
         },
         ensure_ascii=False,
@@ -73,32 +73,30 @@ def _flat(roots: Sequence[Any], types: dict[bytes, int]) -> tuple[list[list[Any]
         if node.children and not ready:
             stack += [(node, True), *((child, False) for child in reversed(node.children))]
             continue
-        children = [numbers[id(child)] for child in node.children] or [None, None]
+        children = [numbers[id(child)] for child in node.children]
         numbers[id(node)] = len(nodes)
         kind = types.setdefault(node.piece, len(types))
-        nodes.append([kind, node.id, node.rank, node.step, node.start, *children])
+        nodes.append([kind, node.id, node.rank, node.step, node.start, *(children or (None, None))])
     return nodes, numbers
 
 
-def _pairs(nodes: list[list[Any]], leaves: list[int], rank_of: RankOf) -> list[list[int]]:
+def _pairs(nodes: list[list[Any]], leaves: list[int], ranks: Ranks) -> list[list[int]]:
     """Every two nodes that are neighbours at some step and have a rank: the merges are done once more."""
     found: list[list[int]] = []
 
     def look(left: int | None, right: int | None) -> None:
         if left is None or right is None or nodes[left][1] is None or nodes[right][1] is None:
             return
-        rank = rank_of(nodes[left][1], nodes[right][1])
+        rank = ranks.get((nodes[left][1], nodes[right][1]))
         if rank is not None:
             found.append([left, right, rank])
 
     before: dict[int, int | None] = {}
     after: dict[int, int | None] = {}
-    for left, right in zip([None, *leaves], [*leaves, None]):
-        if right is not None:
-            before[right] = left
-        if left is not None:
-            after[left] = right
-        look(left, right)
+    for place, leaf in enumerate(leaves):
+        before[leaf] = leaves[place - 1] if place else None
+        after[leaf] = leaves[place + 1] if place + 1 < len(leaves) else None
+        look(leaf, after[leaf])
     for made in sorted((n for n, node in enumerate(nodes) if node[3] is not None), key=lambda n: nodes[n][3]):
         left, right = nodes[made][5:]
         before[made], after[made] = before[left], after[right]

@@ -37,7 +37,8 @@ def stages_html(stages: Any, text: str) -> str:
     }
     items = "".join(
         f'<li class="stage"><div class="stage-head"><h3>{name}</h3><p class="stage-kind">{escape(kind)}</p>'
-        f'<p class="caption">{EXPLAINED[name]}</p></div><div class="stage-made">{html or _nothing("No text.")}</div></li>'
+        f'<p class="caption">{EXPLAINED[name]}</p></div>'
+        f'<div class="stage-made">{html or _nothing("No text.")}</div></li>'
         for name, (kind, html) in made.items()
     )
     return f'<ol class="stages" aria-label="The stages of the tokenizer">{items}</ol>'
@@ -124,7 +125,7 @@ def _normalised(text: str, normalized: str, normalizer: str) -> str:
 
 
 def _as_much(text: str, normalized: str) -> str:
-    """As much of the normalised text as the shown part of the text became, about; there are characters that become 18."""
+    """As much of the normalised text as the shown part of the text became, about; some characters become 18."""
     share = normalized if len(text) <= CHARACTERS else normalized[: len(normalized) * CHARACTERS // len(text)]
     return share[: 4 * CHARACTERS]
 
@@ -173,9 +174,9 @@ def _chip(written: str, text: str, chunk: int | None, below: str, label: str, ki
     else:
         data = written.encode("utf-8")
     link = "" if chunk is None else f' data-chunk="{chunk}" style="--c: var(--token-{chunk % COLORS})"'
-    word = f", {kind}" if kind else ""
+    title = escape(f"{label}, {kind}" if kind else label)
     return (
-        f'<span class="chip {kind}" role="listitem" tabindex="{0 if chunk == 0 else -1}"{link} title="{escape(label)}{word}">'
+        f'<span class="chip {kind}" role="listitem" tabindex="{0 if chunk == 0 else -1}"{link} title="{title}">'
         f"<b>{piece_html(data) or '∅'}</b>{spelling}<small>{below}</small></span>"
     )
 

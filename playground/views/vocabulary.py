@@ -103,9 +103,11 @@ def overview_html(
     """
     return (
         '<section><h3 class="small-title">Lengths, in bytes</h3>'
-        f'<div class="length-bars" role="group" aria-label="Tokens by length in bytes">{_length_bars(lengths, narrow)}</div>'
-        '</section><section><h3 class="small-title">Scripts</h3>'
-        f'<div class="script-bars" role="group" aria-label="Tokens by script">{_script_bars(scripts, narrow)}</div></section>'
+        '<div class="length-bars" role="group" aria-label="Tokens by length in bytes">'
+        f"{_length_bars(lengths, narrow)}</div></section>"
+        '<section><h3 class="small-title">Scripts</h3>'
+        '<div class="script-bars" role="group" aria-label="Tokens by script">'
+        f"{_script_bars(scripts, narrow)}</div></section>"
         f'<section><h3 class="small-title">Longest tokens</h3>{_longest(longest)}</section>'
     )
 
@@ -117,7 +119,7 @@ def _length_bars(lengths: Sequence[tuple[int, int]], narrow: str) -> str:
     most = max((count for *_, count in bars), default=1)
     return "".join(
         f'<button type="button" data-narrow="{value}" aria-pressed="{str(value == narrow).lower()}" '
-        f'title="{name} {"byte" if name == "1" else "bytes"}: {_tokens(count)}" aria-label="{name} bytes, {_tokens(count)}">'
+        f'aria-label="{name} {"byte" if name == "1" else "bytes"}: {_tokens(count)}" title="{_tokens(count)}">'
         f'<span class="bar"><i style="height: {100 * count / most:.2f}%"></i></span><small>{name}</small></button>'
         for name, value, count in bars
     )
@@ -126,8 +128,9 @@ def _length_bars(lengths: Sequence[tuple[int, int]], narrow: str) -> str:
 def _script_bars(scripts: Sequence[tuple[str, int]], narrow: str) -> str:
     most = max((count for _, count in scripts), default=1)
     bars = [
-        f'<button type="button" data-narrow="script:{escape(name)}" aria-pressed="{str(f"script:{name}" == narrow).lower()}">'
-        f'<span class="name">{escape(name)}</span><span class="bar"><i style="width: {100 * count / most:.2f}%"></i></span>'
+        f'<button type="button" data-narrow="script:{escape(name)}" '
+        f'aria-pressed="{str(f"script:{name}" == narrow).lower()}"><span class="name">{escape(name)}</span>'
+        f'<span class="bar"><i style="width: {100 * count / most:.2f}%"></i></span>'
         f'<span class="count">{count:,}</span></button>'
         for name, count in scripts
     ]
@@ -152,7 +155,8 @@ def reach_html(unreachable: int | None, size: int) -> str:
     if not unreachable:
         return '<p class="caption">Every token can be reached: a text is known that becomes it.</p>'
     of = f"{_tokens(unreachable)} of {size:,}"
-    return f'<p class="caption"><b>{of}</b> {"is" if unreachable == 1 else "are"} unreachable: no text is known to become one.</p>'
+    are = "is" if unreachable == 1 else "are"
+    return f'<p class="caption"><b>{of}</b> {are} unreachable: no text is known to become one.</p>'
 
 
 def narrowed_html(narrow: str) -> str:

@@ -1,14 +1,13 @@
 """Merges: a word of the text, or one's own, and every merge that makes its tokens, step by step."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from core.errors import UserError
+from core.errors import TextError, UserError
 from core.tokenizer.base import Tokenizer, clean_text
-from core.tokenizer.inspect import chunks, merge_tree, rank_meaning
+from core.tokenizer.inspect import chunks, merge_ranks, merge_steps, merge_tree, rank_meaning
 from playground import tokenizers
 from playground.memory import Memory
 from playground.site import Site
@@ -34,6 +33,7 @@ draw();
 """
 
 _words: Memory[list[str]] = Memory(maximum=16)
+_ranks: Memory[dict[tuple[int, int], int]] = Memory(maximum=2)
 _players: Memory[str] = Memory(maximum=64, max_size=20_000_000, size=len)
 
 
@@ -57,8 +57,8 @@ class MergesPart:
 def build(site: Site, work: Work) -> MergesPart:
     message, words, player, chosen = show(work, "", None)
     typed = gr.Textbox(
-        "", label="Words of the text; type here to choose among your own", placeholder="tokenization", lines=1, max_lines=1,
-        max_length=OWN_WORDS, elem_id="merge-words-typed", elem_classes="settles",
+        "", label="Words of the text; type here to choose among your own", placeholder="tokenization", lines=1,
+        max_lines=1, max_length=OWN_WORDS, elem_id="merge-words-typed", elem_classes="settles",
     )  # fmt: skip
     words_list = gr.HTML(words, elem_id="merge-words", js_on_load=CLICK)
     message_html = gr.HTML(message, elem_id="merge-message", js_on_load=None)
@@ -110,8 +110,10 @@ def words_of(work: Work, tokenizer: Tokenizer, typed: str) -> list[str]:
 
     def find() -> list[str]:
         found = chunks(tokenizer, text[:READ])
-        if len(text) > READ and len(found) > 1:
+        if len(text) > READ and found:
             found.pop()  # cut in two, maybe
+            if not found:
+                raise TextError(f"The first word has more than {READ:,} characters: type a shorter one.")
         return list(dict.fromkeys(word for word, _ in found if word))
 
     return _words.get((tokenizers.stamp(work.tokenizer, work.model), text[: READ + 1]), find)
@@ -123,17 +125,13 @@ def player_of(work: Work, tokenizer: Tokenizer, word: str | None) -> tuple[str, 
         return "", ""
     try:
         stamp = tokenizers.stamp(work.tokenizer, work.model)
-        return "", _players.get((stamp, word), lambda: _player(tokenizer, word))
+        ranks = _ranks.get(stamp, lambda: merge_ranks(tokenizer))
+        return "", _players.get((stamp, word), lambda: _player(tokenizer, word, ranks))
     except UserError as error:
         return notice(str(error), "info"), ""
 
 
-def _player(tokenizer: Any, word: str) -> str:
-    roots, meaning = merge_tree(tokenizer, word), rank_meaning(tokenizer)
-    by_id = meaning.startswith("id")
-
-    def rank_of(left: int, right: int) -> int | None:
-        found: Sequence[int] | None = tokenizer.ranks.get((left, right))
-        return None if found is None else found[by_id]
-
-    return player_data(word, roots, rank_of, meaning)
+def _player(tokenizer: Tokenizer, word: str, ranks: dict[tuple[int, int], int]) -> str:
+    roots = merge_tree(tokenizer, word)
+    taken_whole = len(roots) == 1 and not roots[0].children and bool(merge_steps(tokenizer, word))
+    return player_data(word, roots, ranks, rank_meaning(tokenizer), taken_whole)
