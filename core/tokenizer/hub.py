@@ -1,9 +1,11 @@
 """Any tokenizer.json, run by the `tokenizers` package: Unigram, WordPiece, SentencePiece-like BPE, normalisers.
 
 The package reports which characters a token came from; `pieces` are the bytes of those characters. For byte-level
-tokenizers without normalisation the pieces are exact, so that joined they are the text.
+tokenizers without normalisation the pieces are exact, so that joined they are the text (a space that a tokenizer puts
+in front is in no piece).
 """
 
+import bisect
 import functools
 import itertools
 import json
@@ -95,16 +97,15 @@ class HubTokenizer(Tokenizer):
         ids = encoded.ids
         special_mask = [parse_special and id in self.special_ids and id != self.unk_id for id in ids]
         char_spans = encoded.offsets
-        byte_at = byte_positions(text)
+        byte_at, data = byte_positions(text), text.encode("utf-8")
         if self.is_byte_level:
             pieces = [self.token_bytes(id) for id in ids]
-            data = text.encode("utf-8")
-            if b"".join(pieces) == data:
-                return Encoding(ids, pieces, *_exact_spans(pieces, byte_at), special_mask)
+            if b"".join(pieces) != data:  # normalised, or with spaces put in front
+                return Encoding(ids, *_matched_spans(pieces, char_spans, byte_at, data), special_mask)
+            return Encoding(ids, pieces, *_exact_spans(pieces, byte_at), special_mask)
         byte_spans = [(byte_at[start], byte_at[end]) for start, end in char_spans]
         if self._byte_fallback:
             self._split_characters(ids, byte_spans)
-        data = text.encode("utf-8")
         pieces = [data[start:end] for start, end in byte_spans]
         return Encoding(ids, pieces, byte_spans, char_spans, special_mask)
 
@@ -235,7 +236,7 @@ class HubTokenizer(Tokenizer):
             i = max(j, i + 1)
 
     def token_bytes(self, id: int) -> bytes:
-        """Of a token in the middle of a text: "▁the" is " the", "##ing" is "ing", "ing</w>" too, "<0x0A>" is a newline."""
+        """Of a token in the middle of a text: "▁the" is " the", "##ing" and "ing</w>" are "ing", "<0x0A>" a newline."""
         token = self.token(id)
         if id in self._added:
             return self._added[id].encode("utf-8")
@@ -287,6 +288,33 @@ def _exact_spans(
         start = end
         first = max(first, last - 1)
     return byte_spans, char_spans
+
+
+def _matched_spans(
+    pieces: list[bytes], char_spans: list[tuple[int, int]], byte_at: list[int] | range, data: bytes
+) -> tuple[list[bytes], list[tuple[int, int]], list[tuple[int, int]]]:
+    """Pieces, byte and character spans where not every token's bytes are the text's.
+
+    A token whose bytes follow in the text (perhaps without a space that was put in front of it) has just those; a token
+    of characters that were normalised has all that the package says it came from.
+    """
+    found: list[tuple[bytes, tuple[int, int], tuple[int, int]]] = []
+    position = 0
+    for piece, (first, last) in zip(pieces, char_spans, strict=True):
+        start, end = max(position, byte_at[first]), byte_at[last]
+        own = next((own for own in (piece, piece.removeprefix(b" ")) if data.startswith(own, start)), None)
+        if own is not None and start + len(own) <= end:
+            start, end = start, start + len(own)
+            first = bisect.bisect_right(byte_at, start) - 1
+            last = bisect.bisect_left(byte_at, end) if own else first
+        else:
+            start = byte_at[first]
+        found.append((data[start:end], (start, end), (first, last)))
+        position = max(position, end)
+    if not found:
+        return [], [], []
+    matched, byte_spans, spans = zip(*found, strict=True)
+    return list(matched), list(byte_spans), list(spans)
 
 
 def _one_line(error: Exception) -> str:
