@@ -12,6 +12,7 @@ from core.errors import RunError, UserError
 from core.hub import is_hub_name
 from core.run import find_run
 from core.tokenizer import Encoding, Tokenizer, load_tokenizer
+from core.tokenizer.chat import ChatTemplate, chat_template_of
 from core.tokenizer.load import TIKTOKEN_NAMES
 from core.tokenizer.own import own_path, own_tokenizers
 from playground import models
@@ -81,6 +82,12 @@ def label(key: str, model: str | None) -> str:
         return model or "the model's own"
     name = key.removeprefix(OWN_MARK).removeprefix(TIKTOKEN_MARK)
     return Path(name).name if Path(name).is_absolute() else name
+
+
+def chat_template(key: str, model: str | None) -> ChatTemplate | None:
+    """The chat templates that come with the tokenizer, if there are any. UserError as `open_tokenizer`."""
+    source = model if key == MODELS_OWN else key
+    return chat_template_of(_source(source)) if source else None
 
 
 def _source(key: str) -> str:

@@ -16,7 +16,7 @@ from core.errors import UserError
 from playground import models, tokenizers
 from playground.header import Header
 from playground.site import OWN, Site
-from playground.tabs.tokenizer import compare, merges, own, stages, tokens, training, vocabulary
+from playground.tabs.tokenizer import chat, compare, merges, own, stages, tokens, training, vocabulary
 from playground.tokenizers import MODELS_OWN, Work
 from playground.views.notice import notice
 
@@ -26,6 +26,7 @@ PARTS: dict[str, ModuleType] = {
     "Merges": merges,
     "Compare": compare,
     "Vocabulary": vocabulary,
+    "Chat": chat,
     "Train": training,
 }
 
