@@ -11,6 +11,7 @@ from core.errors import ConfigError
 from core.run import find_run, read_status
 from playground import models
 from playground.jobs import LocalBackend
+from playground.training_form import expected_vocabulary
 
 PLACES = ("local", "modal")
 MOST_HOURS = 24  # that Modal lets a function run
@@ -64,8 +65,7 @@ def parameters_of(config: RunConfig) -> int:
     """About how many weights the model becomes: its vocabulary is known only once the tokenizer is trained."""
     if config.model.vocab_size:
         return models.num_parameters(config.model)
-    vocabulary = 100 if config.tokenizer.kind == "char" else config.tokenizer.vocab_size
-    return models.num_parameters(replace(config.model, vocab_size=vocabulary))
+    return models.num_parameters(replace(config.model, vocab_size=expected_vocabulary(config.tokenizer)))
 
 
 def estimated(config: RunConfig, gpu: str, hours: float = 0.0, done: int = 0) -> Any:

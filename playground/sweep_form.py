@@ -15,7 +15,7 @@ from core.presets import preset
 from core.run import list_runs, read_config, read_metrics
 from core.sweep import MAX_TRIALS, SET_BY_THE_SWEEP, SweepSpec, draw_trials, training_steps, trial_config
 from playground import models
-from playground.training_form import Form, configuration, usual_data
+from playground.training_form import Form, configuration, expected_vocabulary, usual_data
 
 if TYPE_CHECKING:
     from remote.client import Estimate
@@ -153,7 +153,7 @@ def cost_there(spec: SweepSpec, gpu: str, hours: float) -> "Estimate":
 
 
 def weights(config: RunConfig) -> int:
-    size = config.model.vocab_size or (100 if config.tokenizer.kind == "char" else config.tokenizer.vocab_size)
+    size = config.model.vocab_size or expected_vocabulary(config.tokenizer)
     return models.num_parameters(replace(config.model, vocab_size=size))
 
 

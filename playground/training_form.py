@@ -10,19 +10,24 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from core.config import DataConfig, ModelConfig, RunConfig
+from core.config import DataConfig, ModelConfig, RunConfig, TokenizerConfig
 from core.data.readers import SUFFIXES, decode
 from core.data.sources import load_corpus
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, UserError
 from core.files import write_atomic
 from core.presets import preset
 from core.run import default_runs_dir
+from core.tokenizer import load_tokenizer, with_control_tokens
+from core.tokenizer.own import own_about, own_path, own_tokenizers, tokenizers_dir
 
 MAX_UPLOAD = 50_000_000  # bytes
 MAX_STEPS = 1_000_000
 TEXT_SUFFIXES = (".txt", ".md", ".text")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SIZES: dict[str, tuple[int, int]] = {"small": (128, 2), "medium": (256, 4), "large": (512, 6)}  # d_model, n_layers
+
+KIND = "kind:"  # before a kind of tokenizer, which no own one's name can begin with
+KINDS = {"bpe": "BPE", "unigram": "Unigram", "wordpiece": "WordPiece", "char": "Characters"}
 
 DataKind = Literal["builtin", "upload", "hub"]
 
@@ -46,6 +51,7 @@ class Form:
     steps: float | None = None
     learning_rate: float | None = None
     seed: float | None = 0
+    tokenizer: str = ""  # as the preset trains it; KIND and a kind: another kind, trained so; else an own one's name
     # More; None, or the preset's own value: as the preset has it.
     batch_tokens: float | None = None
     optimizer: str | None = None
@@ -117,7 +123,43 @@ def configuration(form: Form, keep: bool = True) -> RunConfig:
         if not 0 < form.learning_rate <= 10:
             raise ConfigError("The learning rate must lie between 0 and 10; 0.001 is a usual one.")
         assignments.append(f"optim.learning_rate={form.learning_rate!r}")
+    assignments += tokenizer_assignments(form.tokenizer, keep, pad=config.model.family == "transformer")
     return config.with_overrides([*assignments, *more_assignments(config, form)])
+
+
+def tokenizer_choices() -> list[tuple[str, str]]:
+    """(label, value) of what `Form.tokenizer` may be, the newest own tokenizers last."""
+    found = [("As the preset has it", "")]
+    found += [(f"{label}, trained on the data", KIND + kind) for kind, label in KINDS.items()]
+    return found + [(f"{own.name} ({own.kind}, {own.vocab_size:,} tokens)", own.name) for own in own_tokenizers()]
+
+
+def tokenizer_assignments(wanted: str, keep: bool = True, pad: bool = True) -> list[str]:
+    """What is asked for other than the preset's tokenizer. UserError if it cannot be had. keep: the run is to be made,
+    so an own one is opened; pad: with a token for padding."""
+    wanted = (wanted or "").strip()
+    if not wanted:
+        return []
+    if wanted.startswith(KIND):
+        if wanted.removeprefix(KIND) not in KINDS:
+            raise ConfigError(f"There is no kind of tokenizer {wanted[:40]!r}; choose one of the list.")
+        return [f"tokenizer.kind={wanted.removeprefix(KIND)}"]
+    # Relative to nothing, and not by its name, which a run may have too.
+    path = own_path(wanted).resolve()
+    if keep:
+        with_control_tokens(load_tokenizer(path), pad)
+    return [f"tokenizer.path={path}"]
+
+
+def expected_vocabulary(config: TokenizerConfig) -> int:
+    """About how many tokens there will be: what is not trained yet is not known, but asked for."""
+    path = Path(config.path)
+    if config.path and path.parent.name == tokenizers_dir().name:
+        try:
+            return own_about(path.name).vocab_size
+        except UserError:
+            pass
+    return 100 if config.kind == "char" and not config.path else config.vocab_size
 
 
 def more_values(preset_name: str) -> list[Any]:

@@ -30,7 +30,7 @@ def examine(
     from core.data.sources import is_stream, load_corpus
     from core.data.token_cache import TokenCache
     from core.run import default_runs_dir
-    from core.tokenizer import load_tokenizer
+    from core.tokenizer import load_tokenizer, with_control_tokens
 
     began = time.monotonic()
     pairs = config.model.family == "transformer"
@@ -38,7 +38,7 @@ def examine(
     cache = TokenCache.beside(runs_dir or default_runs_dir())
     chosen = _Sample(corpus, limit, config.seed)
     if config.tokenizer.path:
-        tokenizer = load_tokenizer(config.tokenizer.path)
+        tokenizer = with_control_tokens(load_tokenizer(config.tokenizer.path), pad=pairs)  # as in training
     else:
         tokenizer = cache.train(config.tokenizer, chosen.texts())
     end = (

@@ -16,7 +16,7 @@ from core.tokenizer.char import CharTokenizer
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.load import load_tokenizer
 from core.tokenizer.marian import MarianTokenizer
-from core.tokenizer.training import train_bpe, train_tokenizer
+from core.tokenizer.training import train_bpe, train_tokenizer, with_control_tokens
 
 __all__ = [
     "BPETokenizer",
@@ -28,4 +28,5 @@ __all__ = [
     "load_tokenizer",
     "train_bpe",
     "train_tokenizer",
+    "with_control_tokens",
 ]

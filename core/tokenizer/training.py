@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.errors import ConfigError, TextError
+from core.errors import ConfigError, RunError, TextError
 from core.strict import from_dict
 from core.tokenizer.base import Tokenizer, clean_text
 from core.tokenizer.bpe import BPETokenizer
@@ -229,7 +229,7 @@ def train_tokenizer(config: "TokenizerConfig", texts: Iterable[str]) -> Tokenize
     if config.path:
         from core.tokenizer.load import load_tokenizer
 
-        return with_control_tokens(load_tokenizer(config.path))
+        return load_tokenizer(config.path)
     if config.kind == "char":
         return CharTokenizer.train(texts)
     if config.kind == "bpe":  # with the pattern "none" each of the texts is a chunk
@@ -237,22 +237,25 @@ def train_tokenizer(config: "TokenizerConfig", texts: Iterable[str]) -> Tokenize
     return train_by_request(TrainingRequest(config.kind, config.vocab_size, config.pattern), texts)
 
 
-def with_control_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with tokens for padding, beginning and end, as a run needs them: those that it lacks are added
-    behind its last id. RunError if it cannot be written as tokenizer.json, which a run keeps."""
-    from core.errors import RunError
+def with_control_tokens(tokenizer: Tokenizer, pad: bool = True) -> Tokenizer:
+    """The tokenizer as a run keeps it, with tokens for beginning, end and (pad) padding: those that it lacks are added
+    behind its last id. RunError if it cannot be written as tokenizer.json, or they cannot be added."""
     from core.tokenizer.load import tokenizer_from_json
 
-    contents = tokenizer.to_json()
-    known = (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id)
+    kept = tokenizer_from_json(tokenizer.to_json())
+    known = (kept.pad_id if pad else 0, kept.bos_id, kept.eos_id)
     missing = [name for name, id in zip(SPECIAL_TOKENS, known) if id is None]
     if not missing:
-        return tokenizer
+        return kept
     import tokenizers
 
-    fast = tokenizers.Tokenizer.from_str(contents)
+    fast = tokenizers.Tokenizer.from_str(kept.to_json())
     fast.add_special_tokens(missing)  # one that is an ordinary token there keeps its id
-    made = tokenizer_from_json(fast.to_str(), "The tokenizer with <pad>, <s> and </s>")
-    if None in (made.pad_id, made.bos_id, made.eos_id):
-        raise RunError(f"The tokenizer has no token for {', '.join(missing)}, and none can be added; choose another.")
+    made = tokenizer_from_json(fast.to_str())
+    vocab = fast.get_vocab(with_added_tokens=True)
+    found = (made.pad_id if pad else 0, made.bos_id, made.eos_id)
+    if None in found or len(set(vocab.values())) < len(vocab):
+        raise RunError(
+            f"The tokenizer has no {' and no '.join(missing)}, and they cannot be added to it; choose another one."
+        )
     return made

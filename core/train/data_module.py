@@ -16,7 +16,7 @@ from core.data.sources import is_stream, load_corpus
 from core.data.stream import StreamBatches
 from core.data.token_cache import TokenCache
 from core.errors import DataError
-from core.tokenizer import Tokenizer, load_tokenizer
+from core.tokenizer import Tokenizer, load_tokenizer, with_control_tokens
 
 _STEPS_AHEAD = 4  # of a stream, made by a thread
 
@@ -87,9 +87,8 @@ class Prepared:
         if (directory / "tokenizer.json").exists():
             return load_tokenizer(directory / "tokenizer.json")
         if config.tokenizer.path:
-            tokenizer = load_tokenizer(config.tokenizer.path)
-            tokenizer.to_json()  # one that cannot be kept with the run is refused before the work
-            return tokenizer
+            # One that cannot be kept with the run is refused before the work.
+            return with_control_tokens(load_tokenizer(config.tokenizer.path), pad=self.is_pairs)
         part = f"the first {len(self.corpus.train):,} examples" if self.is_stream else "the training split"
         say(f"training a tokenizer ({config.tokenizer.kind}) on {part}")
         return self.cache.train(config.tokenizer, self.corpus.texts())

@@ -37,8 +37,8 @@ class TrainingTab:
         part = self.follow
         demo.load(
             arrive, [header.model, *part.looks],
-            [part.follow, part.compare, self.start.name, *part.shown, self.runs.table], show_progress="hidden",
-            api_visibility="private",
+            [part.follow, part.compare, self.start.name, *part.shown, self.runs.table, self.start.tokenizer],
+            show_progress="hidden", api_visibility="private",
         )  # fmt: skip
         if not self.site.is_hosted:
             self.sweep.on_load(demo, header)
@@ -99,7 +99,7 @@ def arrive(model: str | None, *looks: Any) -> list[Any]:
     choices = run_choices()
     return [
         gr.update(choices=choices, value=name), gr.update(choices=choices), unused_name(training_start.START),
-        *shown(progress, *looks), training_runs.table_html(name),
+        *shown(progress, *looks), training_runs.table_html(name), training_start.refreshed_tokenizers(),
     ]  # fmt: skip
 
 

@@ -16,7 +16,17 @@ from playground.jobs import unused_name
 from playground.preview import Asked
 from playground.site import OWN, Site
 from playground.tabs import training_place
-from playground.training_form import MORE, NUMBERS, Form, configuration, is_pairs, more_values, usual_data
+from playground.training_form import (
+    MORE,
+    NUMBERS,
+    Form,
+    configuration,
+    expected_vocabulary,
+    is_pairs,
+    more_values,
+    tokenizer_choices,
+    usual_data,
+)
 from playground.views.facts import short_count
 from playground.views.notice import notice
 from playground.views.training_preview import preview_html
@@ -62,6 +72,7 @@ class StartPart:
     steps: gr.Number
     learning_rate: gr.Number
     seed: gr.Number
+    tokenizer: gr.Dropdown
     more: list[Any]  # in the order of training_form.MORE
     look: gr.Button
     place: training_place.PlacePart
@@ -75,7 +86,7 @@ class StartPart:
         return [
             self.preset, self.size, self.d_model, self.n_layers, self.data, self.upload, self.upload_tgt,
             self.hub_name, self.hub_configuration, self.text_column, self.src_column, self.tgt_column, self.steps,
-            self.learning_rate, self.seed, *self.more,
+            self.learning_rate, self.seed, self.tokenizer, *self.more,
         ]  # fmt: skip
 
 
@@ -108,6 +119,7 @@ def build(site: Site = OWN) -> StartPart:
         steps = gr.Number(config.train.max_steps, label="Steps", precision=0, min_width=90, elem_id="training-steps")
         learning_rate = gr.Number(config.optim.learning_rate, label="Learning rate", min_width=90)
         seed = gr.Number(0, label="Seed", precision=0, min_width=90)
+    tokenizer = gr.Dropdown(tokenizer_choices(), value="", label="Tokenizer", elem_id="training-tokenizer")
     with gr.Accordion("More", open=False, elem_id="training-more", elem_classes="training-more"):
         more = [_field(name, value) for name, value in zip(MORE, more_values(START))]
     place = training_place.build(training_place.places(site))
@@ -116,7 +128,7 @@ def build(site: Site = OWN) -> StartPart:
     message = gr.HTML("", padding=False, elem_id="training-message", js_on_load=None)
     return StartPart(
         chosen, about, size, d_model, n_layers, data, upload, upload_tgt, hub_name, hub_configuration, text_column,
-        src_column, tgt_column, steps, learning_rate, seed, more, look, place, name_box, start, message,
+        src_column, tgt_column, steps, learning_rate, seed, tokenizer, more, look, place, name_box, start, message,
     )  # fmt: skip
 
 
@@ -140,7 +152,7 @@ def wire(part: StartPart, preview: gr.HTML, close: gr.Button) -> None:
     columns = [part.text_column, part.src_column, part.tgt_column]
     fields = [part.upload, part.upload_tgt, part.hub_name, part.hub_configuration, *columns]
     part.preset.input(
-        choose_preset, [part.preset, part.size, part.d_model, part.n_layers],
+        choose_preset, [part.preset, part.size, part.d_model, part.n_layers, part.tokenizer],
         [part.about, part.data, part.steps, part.learning_rate, part.name, *fields, *part.more], **quiet,
     )  # fmt: skip
     part.data.input(show_fields, [part.preset, part.data], fields, **quiet)
@@ -148,25 +160,30 @@ def wire(part: StartPart, preview: gr.HTML, close: gr.Button) -> None:
         lambda size: [gr.update(visible=size == "own")] * 2, part.size, [part.d_model, part.n_layers], **quiet
     )
     gr.on(
-        [part.size.input, part.d_model.change, part.n_layers.change],
-        about_html, [part.preset, part.size, part.d_model, part.n_layers], part.about, trigger_mode="always_last",
-        **quiet,
+        [part.size.input, part.d_model.change, part.n_layers.change, part.tokenizer.input],
+        about_html, [part.preset, part.size, part.d_model, part.n_layers, part.tokenizer], part.about,
+        trigger_mode="always_last", **quiet,
     )  # fmt: skip
     training_place.wire(part.place, part.form)
     looking = part.look.click(look_at_data, part.form, [preview, close], concurrency_limit=2, **quiet)
     close.click(lambda: ("", gr.update(visible=False)), None, [preview, close], cancels=[looking], **quiet)
 
 
-def about_html(name: str, size: str = "preset", d_model: float | None = None, n_layers: float | None = None) -> str:
+def refreshed_tokenizers() -> Any:
+    """An update of the field "Tokenizer": own ones come and go."""
+    return gr.update(choices=tokenizer_choices())
+
+
+def about_html(
+    name: str, size: str = "preset", d_model: float | None = None, n_layers: float | None = None, tokenizer: str = ""
+) -> str:
     """The preset's sentence, and how large the model becomes."""
     try:
-        model = configuration(Form(name, size, d_model, n_layers), keep=False).model
+        config = configuration(Form(name, size, d_model, n_layers, tokenizer=tokenizer), keep=False)
     except UserError as error:
         return notice(str(error))
-    # The vocabulary is known only once the tokenizer is trained: about as many tokens as asked for.
-    wanted = preset(name).tokenizer
-    vocabulary = 100 if wanted.kind == "char" else wanted.vocab_size
-    count = models.num_parameters(replace(model, vocab_size=vocabulary))
+    model = config.model
+    count = models.num_parameters(replace(model, vocab_size=expected_vocabulary(config.tokenizer)))
     layers = f"{model.n_encoder_layers}+{model.n_layers}" if model.family == "transformer" else f"{model.n_layers}"
     kinds = {"transformer": "Transformer", "gpt": "GPT", "llama": "Llama"}
     return (
@@ -175,10 +192,12 @@ def about_html(name: str, size: str = "preset", d_model: float | None = None, n_
     )
 
 
-def choose_preset(name: str, size: str, d_model: float | None, n_layers: float | None) -> list[Any]:
+def choose_preset(
+    name: str, size: str, d_model: float | None, n_layers: float | None, tokenizer: str = ""
+) -> list[Any]:
     config, kind = preset(name), usual_data(name)
     return [
-        about_html(name, size, d_model, n_layers), kind, config.train.max_steps, config.optim.learning_rate,
+        about_html(name, size, d_model, n_layers, tokenizer), kind, config.train.max_steps, config.optim.learning_rate,
         unused_name(name), *show_fields(name, kind), *more_values(name),
     ]  # fmt: skip
 

@@ -22,6 +22,7 @@ from core.files import read_json, write_json
 from core.hub import TOKENIZER_FILES, is_checkpoint_config
 from core.hub import is_hub_name as is_hub_model
 from core.run import BUNDLED
+from core.tokenizer.load import RANKS_SUFFIX, directory_of
 from remote import names
 from remote.transfer.manifest import sha256_of
 from remote.transfer.store import Entry, Store, default_store
@@ -163,13 +164,13 @@ def _tokenizer_files(name: str) -> list[tuple[str, Path]]:
     if is_hub_model(name):
         return []
     path = Path(name)
-    if not path.exists():
-        if (BUNDLED / name).is_dir():
-            return []
-        path = Path(os.environ.get("RUNS_DIR") or "runs") / name
     if path.is_file():
         return [(_safe(path.name), path)]
-    return [(f"{_safe(path.name)}/{file}", path / file) for file in TOKENIZER_FILES if (path / file).is_file()]
+    folder = directory_of(name)
+    if folder is None or folder == BUNDLED / name:
+        return []
+    files = [folder / file for file in TOKENIZER_FILES] + sorted(folder.glob(f"*{RANKS_SUFFIX}"))
+    return [(f"{_safe(folder.name)}/{_safe(file.name)}", file) for file in files if file.is_file()]
 
 
 def _staged(name: str, files: list[tuple[str, Path]]) -> Staged:
