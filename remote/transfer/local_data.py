@@ -167,7 +167,7 @@ def _tokenizer_files(name: str) -> list[tuple[str, Path]]:
     if path.is_file():
         return [(_safe(path.name), path)]
     folder = directory_of(name)
-    if folder is None or folder == BUNDLED / name:
+    if folder is None or (folder.parent == BUNDLED and not path.exists()):
         return []
     files = [folder / file for file in TOKENIZER_FILES] + sorted(folder.glob(f"*{RANKS_SUFFIX}"))
     return [(f"{_safe(folder.name)}/{_safe(file.name)}", file) for file in files if file.is_file()]

@@ -11,6 +11,7 @@ from core.errors import DataError
 from core.files import read_json, write_json
 from core.run import BUNDLED, Status, create_run
 from core.tokenizer import load_tokenizer
+from core.tokenizer.own import own_path, save_own
 from remote import names
 from remote.link import CloudError
 from remote.transfer import local_data, pull, push
@@ -200,6 +201,11 @@ def test_tokenizers(store, tmp_path, monkeypatch):
         after, mapping = stage(config("gpt", tokenizer={"path": name}), store)
         assert load_tokenizer(after.tokenizer.path).encode("def f():").ids == own and name in mapping.values()
         assert not os.path.exists(os.path.join(after.tokenizer.path, "model.safetensors"))
+    save_own("my-own", load_tokenizer(BUNDLED / "pydocs-llama"), {})
+    for name in ("my-own", str(own_path("my-own"))):
+        after, mapping = stage(config("gpt", tokenizer={"path": name}), store)
+        assert load_tokenizer(after.tokenizer.path).encode("def f():").ids == own and name in mapping.values()
+        assert os.listdir(after.tokenizer.path) == ["tokenizer.json"]
     store.written.clear()
     for name in ("shakespeare-gpt", "gpt2", "hf:org/name", "nobody"):
         assert stage(config("gpt", tokenizer={"path": name}), store)[0].tokenizer.path == name
