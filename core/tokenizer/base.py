@@ -4,7 +4,6 @@
 [7]
 """
 
-import itertools
 import json
 import os
 import re
@@ -60,13 +59,6 @@ def clean_text(text: str) -> str:
     if text.isascii():
         return text
     return _SURROGATES.sub("\ufffd", text)
-
-
-def byte_positions(text: str) -> list[int] | range:
-    """Where each character starts in the text's UTF-8, and where the last one ends."""
-    if text.isascii():
-        return range(len(text) + 1)
-    return [0, *itertools.accumulate(len(char.encode("utf-8")) for char in text)]
 
 
 class Tokenizer(ABC):

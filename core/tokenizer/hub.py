@@ -5,20 +5,24 @@ tokenizers without normalisation the pieces are exact, so that joined they are t
 in front is in no piece).
 """
 
-import bisect
+import contextlib
 import functools
 import itertools
 import json
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.errors import RunError, TextError
-from core.tokenizer.base import Encoding, Tokenizer, byte_positions, clean_text
+from core.errors import RunError, TextError, UserError
+from core.tokenizer.base import Encoding, Tokenizer, clean_text
 from core.tokenizer.bpe import Ranks
+from core.tokenizer.bpe_model import first_symbols, ranks_of
 from core.tokenizer.byte_map import from_visible
+from core.tokenizer.spans import byte_positions, exact_spans, matched_spans
 
+LONG_WORD = 1000
+_LONG_WORD = re.compile(rf"\S{{{LONG_WORD + 1}}}")
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -93,7 +97,7 @@ class HubTokenizer(Tokenizer):
 
     def encode(self, text: str, *, parse_special: bool = False) -> Encoding:
         text = clean_text(text)
-        encoded = (self.parsing() if parse_special else self.fast()).encode(text, add_special_tokens=False)
+        encoded = self.model_output(text, parse_special=parse_special)
         ids = encoded.ids
         special_mask = [parse_special and id in self.special_ids and id != self.unk_id for id in ids]
         char_spans = encoded.offsets
@@ -101,13 +105,35 @@ class HubTokenizer(Tokenizer):
         if self.is_byte_level:
             pieces = [self.token_bytes(id) for id in ids]
             if b"".join(pieces) != data:  # normalised, or with spaces put in front
-                return Encoding(ids, *_matched_spans(pieces, char_spans, byte_at, data), special_mask)
-            return Encoding(ids, pieces, *_exact_spans(pieces, byte_at), special_mask)
+                return Encoding(ids, *matched_spans(pieces, char_spans, byte_at, data), special_mask)
+            return Encoding(ids, pieces, *exact_spans(pieces, byte_at), special_mask)
         byte_spans = [(byte_at[start], byte_at[end]) for start, end in char_spans]
         if self._byte_fallback:
             self._split_characters(ids, byte_spans)
         pieces = [data[start:end] for start, end in byte_spans]
         return Encoding(ids, pieces, byte_spans, char_spans, special_mask)
+
+    def model_output(self, text: str, *, parse_special: bool = False) -> Any:
+        """The package's own Encoding of a clean text, before anything is added around it."""
+        self._refuse_long_words(text)
+        with _said_clearly():
+            return (self.parsing() if parse_special else self.fast()).encode(text, add_special_tokens=False)
+
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        texts = [clean_text(text) for text in texts]
+        for text in texts:
+            self._refuse_long_words(text)
+        with _said_clearly():
+            return super().encode_batch(texts)
+
+    def _refuse_long_words(self, text: str) -> None:
+        """WordPiece tries every end of a word for each of its tokens; its files usually leave words of more than 100
+        characters unknown, but may set any limit."""
+        limit = self.document["model"].get("max_input_chars_per_word", 0)
+        if self.model_type == "WordPiece" and limit > LONG_WORD and _LONG_WORD.search(text):
+            raise TextError(
+                f"This tokenizer would take minutes for a word of more than {LONG_WORD} characters; shorten the word."
+            )
 
     def pre_tokens(
         self, text: str, *, parse_special: bool = False, only_normalize: bool = False
@@ -115,7 +141,8 @@ class HubTokenizer(Tokenizer):
         """What the model is given: (chunk, its characters in the text, whether it is an added token, which is taken as
         it is). only_normalize: before the pre-tokenisation."""
         cutter = self._cutter(parse_special, only_normalize)
-        encoded = cutter.encode(clean_text(text), add_special_tokens=False)
+        with _said_clearly():
+            encoded = cutter.encode(clean_text(text), add_special_tokens=False)
         found: list[tuple[str, tuple[int, int], bool]] = []
         columns = zip(encoded.word_ids, encoded.ids, encoded.offsets, strict=True)
         for _, group in itertools.groupby(columns, key=lambda column: column[0]):
@@ -149,41 +176,11 @@ class HubTokenizer(Tokenizer):
     @functools.cached_property
     def ranks(self) -> Ranks:
         """Of a BPE model, as BPETokenizer.ranks: (left id, right id) -> (rank, id of the merged token)."""
-        model = self.document["model"]
-        vocab, prefix = model["vocab"], len(model.get("continuing_subword_prefix") or "")
-        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in model.get("merges") or []]
-        return {(vocab[a], vocab[b]): (rank, vocab[a + b[prefix:]]) for rank, (a, b) in enumerate(pairs)}
+        return ranks_of(self.document["model"])
 
     def first_symbols(self, chunk: str) -> list[tuple[int, bytes]]:
-        """What a BPE model begins a chunk with, by the package's rules: (id, the characters it stands for) of each
-        character, with the prefix and suffix that its place in the word asks for. What the vocabulary lacks becomes
-        bytes (byte_fallback), or the unknown token, or is left out if there is none."""
-        model = self.document["model"]
-        vocab, unk = model["vocab"], model.get("unk_token")
-        prefix, suffix = model.get("continuing_subword_prefix") or "", model.get("end_of_word_suffix") or ""
-        symbols: list[tuple[int, bytes]] = []
-        unknown: list[tuple[int, bytes]] = []  # at most one; the package holds it back to fuse it with the next
-        for i, char in enumerate(chunk):
-            before, after = prefix * (i > 0), suffix * (i == len(chunk) - 1)
-            data, name = char.encode("utf-8"), before + char + after
-            if name in vocab:
-                symbols += [*unknown, (vocab[name], data)]
-                unknown = []
-                continue
-            if self._byte_fallback:
-                ids = [vocab.get(f"<0x{byte:02X}>") for byte in name.encode("utf-8")]
-                if None not in ids:
-                    extra = [b""] * len(before.encode("utf-8")), [b""] * len(after.encode("utf-8"))
-                    symbols += zip(ids, [*extra[0], *(bytes([byte]) for byte in data), *extra[1]], strict=True)
-                    continue
-            if unk in vocab:
-                if unknown and model.get("fuse_unk"):
-                    unknown = [(vocab[unk], unknown[0][1] + data)]
-                else:
-                    symbols += unknown
-                    unknown = [(vocab[unk], data)]
-        symbols += unknown
-        return symbols
+        """What a BPE model begins a chunk with: (id, the characters or the byte it stands for) of each."""
+        return first_symbols(self.document["model"], chunk)
 
     @property
     def has_plain_merges(self) -> bool:
@@ -262,6 +259,18 @@ class HubTokenizer(Tokenizer):
         return self._json
 
 
+@contextlib.contextmanager
+def _said_clearly() -> Iterator[None]:
+    """The package raises bare Exceptions, and panics that are no Exception at all (a regular expression that gives up);
+    here they become a sentence."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, UserError):
+        raise
+    except BaseException as error:
+        raise TextError(f"This tokenizer cannot cut this text: {_one_line(error)}.") from None
+
+
 def _types(section: Any) -> list[str]:
     """The type names in a section of a tokenizer.json, sequences opened."""
     if not isinstance(section, dict):
@@ -270,52 +279,5 @@ def _types(section: Any) -> list[str]:
     return [section.get("type", ""), *(name for part in inner for name in _types(part))]
 
 
-def _exact_spans(
-    pieces: list[bytes], byte_at: list[int] | range
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Byte and character spans of pieces that follow each other without a gap."""
-    byte_spans, char_spans = [], []
-    start, first = 0, 0  # byte position, and the character that it lies in
-    for piece in pieces:
-        end = start + len(piece)
-        while byte_at[first] < start and byte_at[first + 1] <= start:
-            first += 1
-        last = first
-        while byte_at[last] < end:
-            last += 1
-        byte_spans.append((start, end))
-        char_spans.append((first, last))
-        start = end
-        first = max(first, last - 1)
-    return byte_spans, char_spans
-
-
-def _matched_spans(
-    pieces: list[bytes], char_spans: list[tuple[int, int]], byte_at: list[int] | range, data: bytes
-) -> tuple[list[bytes], list[tuple[int, int]], list[tuple[int, int]]]:
-    """Pieces, byte and character spans where not every token's bytes are the text's.
-
-    A token whose bytes follow in the text (perhaps without a space that was put in front of it) has just those; a token
-    of characters that were normalised has all that the package says it came from.
-    """
-    found: list[tuple[bytes, tuple[int, int], tuple[int, int]]] = []
-    position = 0
-    for piece, (first, last) in zip(pieces, char_spans, strict=True):
-        start, end = max(position, byte_at[first]), byte_at[last]
-        own = next((own for own in (piece, piece.removeprefix(b" ")) if data.startswith(own, start)), None)
-        if own is not None and start + len(own) <= end:
-            start, end = start, start + len(own)
-            first = bisect.bisect_right(byte_at, start) - 1
-            last = bisect.bisect_left(byte_at, end) if own else first
-        else:
-            start = byte_at[first]
-        found.append((data[start:end], (start, end), (first, last)))
-        position = max(position, end)
-    if not found:
-        return [], [], []
-    matched, byte_spans, spans = zip(*found, strict=True)
-    return list(matched), list(byte_spans), list(spans)
-
-
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200].rstrip(".")

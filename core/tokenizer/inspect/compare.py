@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from core.errors import TextError
-from core.tokenizer.base import Encoding, Tokenizer, byte_positions, clean_text
+from core.tokenizer.base import Encoding, Tokenizer, clean_text
 from core.tokenizer.inspect.rows import Counts, Span, count, count_text
+from core.tokenizer.spans import byte_positions
 
 MOST = 6  # tokenizers side by side
 SLICE = 1000  # lines that are tokenised at a time

@@ -109,8 +109,7 @@ def _hub(tokenizer: HubTokenizer, text: str, parse_special: bool) -> Stages:
         places += [(start + len(normalized), end + len(normalized)) for _, (start, end) in inner]
         normalized += segment
     words = [(word, place) for (word, _, _), place in zip(found, places, strict=True)]
-    fast = tokenizer.parsing() if parse_special else tokenizer.fast()
-    encoded = fast.encode(text, add_special_tokens=False)
+    encoded = tokenizer.model_output(text, parse_special=parse_special)
     return Stages(
         normalized,
         words,

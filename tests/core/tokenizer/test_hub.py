@@ -1,12 +1,16 @@
 """Tokenizers of other kinds by the `tokenizers` package: spans that fit the text, and typed special tokens as text."""
 
+import functools
 import json
+import time
 
 import pytest
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from core.errors import RunError, TextError
 from core.tokenizer import HubTokenizer, load_tokenizer
 from core.tokenizer.base import clean_text
+from core.tokenizer.inspect import stages
 from tests.core.tokenizer.kinds import KINDS, TEXTS, byte_fallback_bpe, byte_level, wordpiece
 
 
@@ -91,6 +95,42 @@ def test_token_bytes_of_other_kinds():
         pieces.token_bytes(10**6)
     gpt = HubTokenizer(byte_level().to_str())
     assert gpt.bos_id == gpt.eos_id == gpt.special_tokens["<|endoftext|>"] and gpt.pad_id is None
+
+
+def test_texts_that_the_package_gives_up_on_are_sentences():
+    """Its errors are bare Exceptions, or no Exceptions at all."""
+    wild = Tokenizer(models.BPE({"a": 0}, []))
+    wild.pre_tokenizer = pre_tokenizers.Split(Regex("(a|aa)+b"), "isolated")
+    lost = Tokenizer(models.WordLevel({"a": 0}, unk_token="[UNK]"))
+    for theirs, text in ((wild, "a" * 100), (lost, "b")):
+        ours = HubTokenizer(theirs.to_str())
+        for call in (ours.encode, lambda text, ours=ours: ours.encode_batch([text]), functools.partial(stages, ours)):
+            with pytest.raises(TextError, match="cannot cut this text") as caught:
+                call(text)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_word_that_would_take_minutes_is_refused():
+    vocab = {"[UNK]": 0, "a": 1, "##a": 2}
+    patience = models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=10**9)
+    patient = HubTokenizer(Tokenizer(patience).to_str())
+    assert len(patient.encode("a" * 1000)) == 1000
+    for call in (patient.encode, lambda text: patient.encode_batch([text])):
+        with pytest.raises(TextError, match="more than 1000 characters"):
+            call("x " + "a" * 1001)
+    usual = HubTokenizer(Tokenizer(models.WordPiece(vocab, unk_token="[UNK]")).to_str())
+    assert usual.encode("a" * 1_000_000).ids == [0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("unit", ["a", "日"])
+def test_a_long_line_without_spaces_is_quick(kind, unit):
+    """A slip in the algorithm, here or there, takes minutes."""
+    ours, text = HubTokenizer(KINDS[kind]().to_str()), unit * (100_000 // len(unit))
+    start = time.process_time()
+    encoding = ours.encode(text)
+    assert time.process_time() - start < 60
+    assert encoding.byte_spans[-1][1] == len(text.encode())
 
 
 def test_a_broken_file_is_a_sentence():
