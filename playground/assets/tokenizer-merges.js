@@ -6,7 +6,7 @@
     forth: 'M8 5v14l10-7z', last: 'M16 5h2v14h-2zM4 5v14l10.5-7z',
   };
   const PAUSE = 1000;  // milliseconds of a step at normal speed
-  const ROW = 62, GAP = 6, TOP = 22, BYTES = 16, CHARACTERS = 30;  // of the tree, in pixels
+  const ROW = 60, GAP = 6, LABEL = 14, CHARACTERS = 32;  // of the tree, in pixels
   const FONT = 'ui-monospace, SFMono-Regular, Menlo, Consolas, "Noto Sans Mono", "DejaVu Sans Mono", monospace';
   const ruler = document.createElement('canvas').getContext('2d');
   const width = (text, size) => { ruler.font = `${size}px ${FONT}`; return ruler.measureText(text).width; };
@@ -70,7 +70,7 @@
         <div class="player-steps"><p class="small-title">Merges</p>
           <p class="caption">Rank: ${escape(word.rankMeaning)}.</p>${steps ? `<ol>${steps}</ol>` : '<p class="nothing">None: no two neighbours are merged.</p>'}</div>
         <div class="player-right"><p class="small-title">Merge tree</p>
-          <p class="caption">Under each token its step and # rank; the ids are of the tokens that are left at the end.</p>
+          <p class="caption">Under each token its step and # rank; the tokens that are left at the end have their ids.</p>
           <div class="player-tree" tabindex="-1">${tree(word)}</div></div>
       </div>`;
   }
@@ -85,37 +85,40 @@
     }
     for (const node of word.steps) place.set(node.i, [place.get(node.left)[0], place.get(node.right)[1]]);
     const deepest = Math.max(0, ...word.nodes.map((node) => node.depth));
-    const bottom = TOP + 14 + deepest * ROW;
-    const height = bottom + 16 + BYTES + (word.characters.length ? CHARACTERS : 0);
+    const top = (word.characters.length ? CHARACTERS : 4) + LABEL + 16;  // of the leaves; the tree grows downwards
+    const height = top + deepest * ROW + 11 + 2 * LABEL + 6;
     const center = (node) => (place.get(node.i)[0] + place.get(node.i)[1]) / 2;
-    const y = (node) => bottom - node.depth * ROW;
+    const y = (node) => top + node.depth * ROW;
     const lines = [], boxes = [];
     for (const node of word.steps) {
       for (const child of [word.nodes[node.left], word.nodes[node.right]]) {
-        const [x1, y1, x2, y2] = [center(node), y(node) + 25, center(child), y(child) - 11];
+        const [x1, y1, x2, y2] = [center(child), y(child) + (child.step === null ? 11 : 26), center(node), y(node) - 11];
         const middle = (y1 + y2) / 2;
         lines.push(`<path class="edge" data-of="${node.i}" style="${color(node)}" d="M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}"/>`);
       }
     }
     for (const node of word.nodes) {
       const [left, right] = place.get(node.i);
-      const wide = node.step === null ? right - left : Math.min(right - left, width(node.text, 13) + 18);
-      const below = node.step === null ? (node.hex === node.text ? '' : node.hex) : `${node.step + 1} · #${number(node.rank)}`;
+      const leaf = node.step === null;
+      const wide = leaf ? right - left : Math.min(right - left, width(node.text, 13) + 18);
+      const about = leaf ? (node.hex === node.text ? '' : node.hex) : `${node.step + 1} · #${number(node.rank)}`;
       const root = node.parent === null && node.id !== null;
-      const label = node.step === null ? `${node.text}, ${node.hex}` : told(word, node);
-      boxes.push(`<g class="node${node.step === null ? ' leaf' : ''}" data-node="${node.i}"${node.step === null ? '' :
+      const label = leaf ? `${node.text}, ${node.hex}` : told(word, node);
+      boxes.push(`<g class="node${leaf ? ' leaf' : ''}" data-node="${node.i}"${leaf ? '' :
           ` data-step="${node.step + 1}" role="button" tabindex="-1"`} aria-label="${escape(label)}" style="${color(node)}"
           transform="translate(${center(node)} ${y(node)})"><title>${escape(label)}${node.id === null ? '' : `, id ${node.id}`}</title>
         <rect x="${-wide / 2}" y="-11" width="${wide}" height="22" rx="4"/>
         <text y="4.5">${escape(node.text)}</text>
-        <text class="below" y="22">${escape(below)}</text>${root ? `<text class="id" y="-16">id ${node.id}</text>` : ''}</g>`);
+        <text class="about" y="${leaf ? -16 : 23}">${escape(about)}</text>${
+          root ? `<text class="id" y="${leaf ? 25 : 37}">id ${node.id}</text>` : ''}</g>`);
     }
     const starts = new Map(word.leaves.map((leaf) => [leaf.start, leaf.i]));
     const characters = word.characters.map(([text, start, end]) => {
       const inside = [];
       for (let byte = start; byte < end; byte++) if (starts.has(byte)) inside.push(starts.get(byte));
-      const [from, to, line] = [place.get(inside[0])[0] + 2, place.get(inside[inside.length - 1])[1] - 2, bottom + 16 + BYTES];
-      return `<path class="bracket" d="M${from} ${line - 5}v5H${to}v-5"/><text class="character" x="${(from + to) / 2}" y="${line + 18}">${escape(text)}</text>`;
+      const [from, to, line] = [place.get(inside[0])[0] + 2, place.get(inside[inside.length - 1])[1] - 2, CHARACTERS - 4];
+      return `<path class="bracket" d="M${from} ${line + 5}v-5H${to}v5"/>
+        <text class="character" x="${(from + to) / 2}" y="${line - 7}">${escape(text)}</text>`;
     });
     return `<svg width="${x + 2}" height="${height}" viewBox="0 0 ${x + 2} ${height}" role="group" aria-label="Merge tree of ${escape(word.word)}">
       ${lines.join('')}${boxes.join('')}${characters.join('')}</svg>`;

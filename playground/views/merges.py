@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.tokenizer.visible import visible
+from core.tokenizer.visible import segments, visible
 from playground.views.tokens import piece_html
 
 WORDS = 60  # that can be chosen
 LONG = 24  # characters of a word that are written on its button
+SHOWN = 36  # bytes of a piece that are written
 
 Ranks = Mapping[tuple[int, int], int]  # of two neighbours, by their ids
 
@@ -42,7 +43,7 @@ def player_data(word: str, roots: Sequence[Any], ranks: Ranks, rank_meaning: str
             "bytes": len(word.encode("utf-8")),
             "rankMeaning": rank_meaning,
             "whole": taken_whole,
-            "types": [[piece_html(piece), _label(piece), piece.hex(" ").upper()] for piece in types],
+            "types": [_type(piece) for piece in types],
             "nodes": nodes,
             "roots": [numbers[id(root)] for root in roots],
             "pairs": _pairs(nodes, [n for n, node in enumerate(nodes) if node[3] is None], ranks),
@@ -53,14 +54,19 @@ def player_data(word: str, roots: Sequence[Any], ranks: Ranks, rank_meaning: str
     )
 
 
+def _type(piece: bytes) -> list[str]:
+    if len(piece) <= SHOWN:
+        return [piece_html(piece), _label(piece), piece.hex(" ").upper()]
+    cut = SHOWN
+    while piece[cut] & 0xC0 == 0x80 and cut > SHOWN - 3:  # not within a character
+        cut -= 1
+    return [f"{part} … {len(piece)} bytes" for part in _type(piece[:cut])]
+
+
 def _label(piece: bytes) -> str:
-    """Visible text for a drawing: bytes that are no character stand without brackets."""
-    shown = visible(piece)
-    return (
-        shown[1:-1]
-        if shown.startswith("<") and shown.endswith(">") and shown.count("<") == 1 and len(shown) > 2
-        else shown
-    )
+    """Visible text for a drawing: bytes or a sign that stand alone need no brackets."""
+    found = segments(piece)
+    return found[0].text if len(found) == 1 else visible(piece)
 
 
 def _flat(roots: Sequence[Any], types: dict[bytes, int]) -> tuple[list[list[Any]], dict[int, int]]:
@@ -113,6 +119,6 @@ def _characters(word: str, starts: set[int]) -> list[list[Any]]:
     for char in word:
         end = place + len(char.encode("utf-8"))
         if any(byte in starts for byte in range(place + 1, end)):
-            found.append([visible(char.encode("utf-8")).strip("<>") or char, place, end])
+            found.append([_label(char.encode("utf-8")), place, end])
         place = end
     return found

@@ -32,6 +32,14 @@ def data_of(tokenizer, word):
     return json.loads(made)
 
 
+def shown(piece):
+    return (
+        piece.hex(" ").upper()
+        if len(piece) <= view.SHOWN
+        else f"{piece[: view.SHOWN].hex(' ').upper()} … {len(piece)} bytes"
+    )
+
+
 def played(data):
     """(pieces in hex, their ranks as neighbours) after each step, as the script of the page plays them."""
     nodes, ranks = data["nodes"], {(left, right): rank for left, right, rank in data["pairs"]}
@@ -54,7 +62,7 @@ def played(data):
 def test_it_plays_the_merges_of_our_tokenizer(word):
     states = played(data_of(OURS, word))
     assert states[0] == [f"{byte:02X}" for byte in word.encode()]
-    assert states[1:] == [[p.hex(" ").upper() for p in step.pieces] for step in merge_steps(OURS, word)]
+    assert states[1:] == [[shown(piece) for piece in step.pieces] for step in merge_steps(OURS, word)]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -62,7 +70,7 @@ def test_it_plays_the_merges_of_random_words(seed):
     rng = random.Random(seed)
     word = "".join(rng.choices("abab the日本語é", k=rng.randint(1, 60)))
     states = played(data_of(OURS, word))
-    assert states[1:] == [[p.hex(" ").upper() for p in step.pieces] for step in merge_steps(OURS, word)]
+    assert states[1:] == [[shown(piece) for piece in step.pieces] for step in merge_steps(OURS, word)]
 
 
 @pytest.mark.parametrize("kind", ["byte_fallback", "sentencepiece_bpe", "byte_level_nfc", "end_of_word", "inside_word"])
@@ -89,7 +97,7 @@ def test_characters_of_several_bytes_are_named():
 def test_a_deep_tree_is_no_trouble():
     tokenizer = BPETokenizer([(b"x" + b"a" * n, b"a") for n in range(899)], {})
     data = data_of(tokenizer, "x" + "a" * 899)
-    assert len(data["roots"]) == 1 and len(data["nodes"]) == 900 + 899
+    assert len(data["roots"]) == 1 and len(data["nodes"]) == 900 + 899 and len(json.dumps(data)) < 500_000
 
 
 def test_words_are_buttons_with_their_signs():
@@ -105,3 +113,10 @@ def test_markup_in_a_word_stays_text():
     data = view.player_data("</script><b>", merge_tree(OURS, "</script><b>"), merge_ranks(OURS), "")
     types = json.loads(data)["types"]
     assert all("<" not in re.sub(r"</?i[^>]*>", "", shown) for shown, *_ in types)
+
+
+def test_long_pieces_are_cut_between_characters():
+    html, text, hexed = view._type(("a" + "日" * 30).encode())
+    assert html == text == "a" + "日" * 11 + " … 91 bytes" and hexed.endswith("A5 … 91 bytes")
+    assert view._type(b"\xe3\x81") == ['<i class="bytes">E3 81</i>', "E3 81", "E3 81"]
+    assert view._type(b"<>")[1] == "<>" and view._type(b"<a>")[1] == "<a>" and view._type(b"<a><b>")[1] == "<a><b>"
