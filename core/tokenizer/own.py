@@ -155,12 +155,12 @@ def _read_files(paths: Iterable[Path]) -> dict[str, bytes]:
     for path in paths:
         try:
             size = path.stat().st_size
+            if not path.is_file():
+                raise RunError(f"{path.name} is not a file; give a tokenizer's file.")
             if size > MAX_BYTES:
                 raise RunError(
                     f"{path.name} has {size / 2**20:,.0f} MB; a tokenizer's file may have up to {MAX_BYTES >> 20} MB."
                 )
-            if not path.is_file():
-                raise RunError(f"{path.name} is not a file; give a tokenizer's file.")
             files[path.name] = path.read_bytes()
         except (OSError, ValueError) as error:
             raise RunError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}.") from None

@@ -11,6 +11,7 @@ piece may hold several words.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,17 +45,34 @@ def train_wordpiece(
     fast.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
     fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     fast.decoder = decoders.WordPiece()
+    words: Counter[str] = Counter()
+    for text in texts:
+        cut = fast.pre_tokenizer.pre_tokenize_str(fast.normalizer.normalize_str(clean_text(text)))
+        words.update(word for word, _ in cut)
+    if not words:
+        raise TextError("The text has no words to train on; give more text.")
+    # The package numbers characters within words as its hash table brings them, another way each time, and ties between
+    # pairs go by number: so their numbers are given, the most frequent characters first.
+    room = (vocab_size - len(names)) // 2  # the other half is for longer pieces
+    inner, outer = Counter[str](), Counter[str]()
+    for word, count in words.items():
+        outer[word[0]] += count
+        for character in word[1:]:
+            inner["##" + character] += count
+    ranked = sorted([*inner.items(), *outer.items()], key=lambda item: (-item[1], item[0]))
+    kept = {piece for piece, _ in ranked[:room]}
+    alphabet = sorted({piece[-1] for piece in kept})
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
-        special_tokens=names,
-        limit_alphabet=max(1, (vocab_size - len(names)) // 2),  # the other half is for longer pieces
+        special_tokens=[*names, *sorted(kept & inner.keys())],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
         show_progress=False,
     )
-    _train(fast, texts, trainer)
+    _train(fast, (word for word, count in sorted(words.items()) for _ in range(count)), trainer)
     document = json.loads(fast.to_str())
-    if len(document["model"]["vocab"]) <= len(names):
-        raise TextError("The text has no words to train on; give more text.")
+    document["added_tokens"] = [token for token in document["added_tokens"] if token["content"] in names]
     return HubTokenizer(json.dumps(document, ensure_ascii=False))
 
 
@@ -87,9 +105,10 @@ def train_unigram(
     pieces = [[name, 0.0] for name in names]
     pieces += [[byte, BYTE_SCORE] for byte in _BYTES]
     known = {*names, *_BYTES}
-    pieces += [piece for piece in trained["vocab"] if piece[0] not in known]
-    if len(pieces) <= len(known):
-        raise TextError("The text has no words to train on; give more text.")
+    learned = [piece for piece in trained["vocab"] if piece[0] not in known]
+    if not learned or any(score is None for _, score in learned):
+        raise TextError("The text is too short to learn pieces from; give more text.")
+    pieces += _settled(learned)
     ids = {name: id for id, name in enumerate(names)}
     decoders = [
         {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
@@ -102,6 +121,17 @@ def train_unigram(
             model={"type": "Unigram", "unk_id": ids[UNK], "vocab": pieces[:vocab_size], "byte_fallback": True},
         )
     )
+
+
+def _settled(learned: list[list[Any]]) -> list[list[Any]]:
+    """Pieces and their scores, the same each time. The package adds up in the order of its hash table, so scores differ
+    in their last digits; and characters that no piece of its model has get scores 0.0001 apart, in that order too."""
+    lowest = min(score for _, score in learned)
+    steps = {piece: (score - lowest) * 10_000 for piece, score in learned if len(piece) == 1}
+    added = {piece for piece, step in steps.items() if abs(step - round(step)) < 1e-6 and step < len(steps)}
+    scores = dict(zip(sorted(added), sorted((score for piece, score in learned if piece in added), reverse=True)))
+    settled = [(piece, round(scores.get(piece, score), 6)) for piece, score in learned]
+    return [list(item) for item in sorted(settled, key=lambda item: (-item[1], item[0]))]
 
 
 def _names(special_tokens: Iterable[str]) -> list[str]:
