@@ -54,8 +54,12 @@ class ChatPart:
 
 
 def build(site: Site, work: Work) -> ChatPart:
+    """The conversation and the template; what is rendered, which takes a process, comes when the part is opened."""
     conversation = conversation_of(work.text)
-    source, template, message, counts, text, tokens = drawn(work, OWN, True, conversation, "")
+    try:
+        source, template, _ = chosen(work, OWN, "")
+    except UserError:
+        source, template = {"choices": choices(None), "value": OWN}, ""
     may_type = site.launch
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
@@ -70,11 +74,11 @@ def build(site: Site, work: Work) -> ChatPart:
                     template, label="Template; typed here, it is rendered at once" if may_type else "Template",
                     lines=8, max_lines=24, interactive=may_type, elem_id="chat-template",
                 )  # fmt: skip
-            counts_box = gr.HTML(counts, elem_id="chat-counts", js_on_load=None)
+            counts_box = gr.HTML("", elem_id="chat-counts", js_on_load=None)
         with gr.Column(scale=5, min_width=320):
-            message_html = gr.HTML(message, elem_id="chat-message", js_on_load=None)
-            text_box = gr.HTML(text, elem_id="chat-text", js_on_load=None)
-            tokens_box = gr.HTML(tokens, elem_id="chat-tokens", js_on_load=None)
+            message_html = gr.HTML("", elem_id="chat-message", js_on_load=None)
+            text_box = gr.HTML("", elem_id="chat-text", js_on_load=None)
+            tokens_box = gr.HTML("", elem_id="chat-tokens", js_on_load=None)
     return ChatPart(
         picker, generation, talk, code, message_html, counts_box, text_box, tokens_box, gr.State(conversation), may_type
     )
@@ -164,6 +168,13 @@ def names_of(tokenizer: Tokenizer) -> dict[str, str]:
     return {role: text_of[id] for role, id in ids.items() if id is not None and id in text_of}
 
 
+def chosen(work: Work, source: str, typed: str) -> tuple[dict[str, Any], str, dict[str, str]]:
+    """The picker (as arguments of it), the template, and the special tokens that it is given."""
+    offered = choices(tokenizers.chat_template(work.tokenizer, work.model))
+    source = source if source in [value for _, value in offered] else OWN
+    return {"choices": offered, "value": source}, *template_of(work, source, typed)
+
+
 def drawn(
     work: Work, source: str, generation: bool, conversation: str, typed: str
 ) -> tuple[dict[str, Any], str, str, str, str, str]:
@@ -171,11 +182,7 @@ def drawn(
     picker: dict[str, Any] = {"choices": choices(None), "value": source}
     template = typed
     try:
-        own = tokenizers.chat_template(work.tokenizer, work.model)
-        offered = choices(own)
-        source = source if source in [value for _, value in offered] else OWN
-        picker = {"choices": offered, "value": source}
-        template, special = template_of(work, source, typed)
+        picker, template, special = chosen(work, source, typed)
         messages = parse_messages(conversation or "")
         tokenizer = tokenizers.open_tokenizer(work.tokenizer, work.model)
 

@@ -130,10 +130,8 @@ def add_tokenizer_file(files: list[str] | None, name: str) -> tuple[Any, ...]:
         about = add_file(wanted, *files)
     except UserError as error:
         return notice(str(error)), gr.skip(), gr.skip(), gr.skip()
-    said = (
-        f"{about.name} is kept: {about.kind}, {about.vocab_size:,} tokens. It is chosen above, and all parts show it."
-    )
-    return notice(said, "info"), None, "", about.name
+    said = f"{about.name} is kept ({about.kind}, {about.vocab_size:,} tokens) and chosen above: all parts show it."
+    return notice(said, "info"), None, "", now(about.name)
 
 
 def _name_of(path: Path) -> str:

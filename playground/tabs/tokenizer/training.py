@@ -292,6 +292,7 @@ def start_tokenizer(
         )  # fmt: skip
         watched = Watched(work.text, job.request.pattern)
         last: Event | None = None
+        stopped = False  # by somebody; leaving the context ends the process too
         with TokenizerTraining(job) as training, _running.as_job(training, request):
             for last, seconds in _paced(training):
                 said = f"{last.text if last else 'It is started'} … {seconds:.0f} s"
@@ -299,6 +300,7 @@ def start_tokenizer(
                     watched.add((m.rank, m.left, m.right, m.count) for m in last.merges)
                     watched.total = last.total or watched.total
                     if last.phase in ("done", "failed"):
+                        stopped = training.stopped
                         break
                 merges = merges_html(watched, "Merges as they form") if watched.merges else ""
                 yield notice(said, "busy"), merges, *nothing, *busy, gr.skip(), gr.skip()
@@ -306,7 +308,7 @@ def start_tokenizer(
         yield notice(str(error)), gr.skip(), *nothing, *idle[:2], gr.skip(), gr.skip(), gr.skip()
         return
     if last is None or last.phase != "done":
-        said = notice(last.text if last else "The training failed.", "info" if training.stopped else "error")
+        said = notice(last.text if last else "The training failed.", "info" if stopped else "error")
         yield said, _merges(watched), *nothing, *idle, gr.skip(), gr.skip()
         return
     message = notice(f"{last.text}. It took {last.seconds:.1f} s.", "info")
