@@ -185,8 +185,11 @@ class SentencePieceTokenizer(PieceTokenizer):
         return self._json
 
     def fast(self) -> Any:
-        self.to_json()
-        return super().fast()
+        from core.tokenizer.hub import HubTokenizer
+
+        if self._fast is None:
+            self._fast = HubTokenizer(self.to_json()).fast()
+        return self._fast
 
 
 def open_model(data: bytes, name: str) -> Any:
