@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.child import environment
 from core.errors import RunError, TextError, UserError
 from core.files import read_json
 from core.tokenizer.chat_formats import TEMPLATES
@@ -123,12 +122,12 @@ def render(
 
 
 def _ask(question: bytes) -> RenderedChat:
-    # Nothing of this process's environment that the template has no need for.
-    needed = {key: value for key, value in environment().items() if key in ("PATH", "PYTHONPATH", "LANG", "TZ", "HOME")}
+    # Nothing of this process's environment that the template has no need for, and -I: no modules from elsewhere.
+    needed = {key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "TZ", "SYSTEMROOT")}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "core.tokenizer.chat_process"], input=question, capture_output=True,
-            timeout=TIME_LIMIT + START_LIMIT, env=needed,
+            [sys.executable, "-I", str(Path(__file__).with_name("chat_process.py"))], input=question,
+            capture_output=True, timeout=TIME_LIMIT + START_LIMIT, env=needed,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise TextError(_too_long()) from None

@@ -1,6 +1,6 @@
 """Render one chat template, of anybody's, in a process of its own with limits of time and memory.
 
-python -m core.tokenizer.chat_process < question.json      what core.tokenizer.chat runs; the answer is one document
+python -I chat_process.py < question.json      what core.tokenizer.chat runs; the answer is one JSON document
 
 The template sees what transformers shows it: plain values, trim_blocks and lstrip_blocks, the loop controls, tojson
 without HTML escapes, strftime_now, raise_exception and the tag {% generation %}, in Jinja's immutable sandbox.

@@ -188,10 +188,10 @@ def test_a_normalisation_that_points_outside():
     charsmap = read_model(model(**KINDS["unigram, nmt_nfkc"])).charsmap
     assert charsmap_is_sound(charsmap) and not charsmap_is_sound(charsmap[:-1])
     rng, broken = random.Random(2), 0
-    for _ in range(50):
+    for _ in range(20):
         changed = bytearray(charsmap)
         at = 4 + rng.randrange(256) * 4  # near the root, where every text comes by
         changed[at : at + 4] = rng.randbytes(4)
         broken += not charsmap_is_sound(bytes(changed))
-    assert broken > 5
+    assert broken > 2
     assert not charsmap_is_sound(len(charsmap).to_bytes(4, "little") + charsmap[4:]) and not charsmap_is_sound(b"")
