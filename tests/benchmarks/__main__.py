@@ -11,8 +11,12 @@ import sys
 from dataclasses import asdict
 
 BENCHMARKS = {
-    "tokenizer-training": "text:tokenizer_training",
-    "tokenizer-encoding": "text:tokenizer_encoding",
+    "tokenizer-training": "tokenizer:training",
+    "tokenizer-encoding": "tokenizer:encoding",
+    "tokenizer-page": "tokenizer:page",
+    "tokenizer-lines": "tokenizer:long_lines",
+    "tokenizer-vocabulary": "tokenizer:vocabularies",
+    "tokenizer-files": "tokenizer:files",
     "linear": "train:linear_layers",
     "training": "train:training",
     "gpt2": "decode:gpt2",

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from core.errors import TextError
 from core.tokenizer.base import Encoding, Tokenizer, clean_text
-from core.tokenizer.inspect.rows import Counts, Span, count, count_text
-from core.tokenizer.spans import byte_positions
+from core.tokenizer.inspect.rows import Counts, count, count_text
+from core.tokenizer.spans import Span, byte_positions
 
 MOST = 6  # tokenizers side by side
 SLICE = 1000  # lines that are tokenised at a time

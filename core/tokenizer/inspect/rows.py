@@ -12,9 +12,9 @@ from functools import lru_cache
 import regex
 
 from core.tokenizer.base import Encoding, clean_text
+from core.tokenizer.spans import Span
 from core.tokenizer.visible import visible
 
-Span = tuple[int, int]
 _GRAPHEME = regex.compile(r"\X")
 
 

@@ -27,9 +27,9 @@ from core.tokenizer.inspect.describe import (
     describe_pre_tokenizer,
     describe_processor,
 )
-from core.tokenizer.inspect.rows import Span
 from core.tokenizer.marian import MarianTokenizer
 from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
+from core.tokenizer.spans import Span
 
 
 @dataclass(frozen=True)
