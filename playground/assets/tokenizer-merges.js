@@ -17,8 +17,7 @@
     `<button type="button" data-go="${name}" aria-label="${label}" title="${label}">${icon(name)}</button>`;
 
   // ---- the word as nodes that know their parents, their trees, and where they stand
-  function read(value) {
-    const data = JSON.parse(value);
+  function read(data) {
     const nodes = data.nodes.map(([type, id, rank, step, start, left, right], i) => {
       const [html, text, hex] = data.types[type];
       return {i, id, rank, step, start, left, right, html, text, hex, parent: null, root: 0, depth: 0};
@@ -165,7 +164,12 @@
     player.setAttribute('aria-label', 'Merge player');
     box.replaceChildren(player);
     if (!value) return;
-    const word = read(value);
+    const data = JSON.parse(value);
+    if (data.html) {  // a tokenizer that merges nothing: there is nothing to play
+      player.innerHTML = data.html;
+      return;
+    }
+    const word = read(data);
     player.innerHTML = frame(word);
     const last = word.steps.length;
     const find = (selector) => player.querySelector(selector);

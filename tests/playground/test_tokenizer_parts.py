@@ -92,6 +92,12 @@ def test_special_tokens_are_text_unless_asked_for(runs):
         assert (made.tokens[0].id == tokenizer.special_tokens["<s>"]) == parsed
 
 
+def test_of_a_long_text_the_beginning_goes_through_the_stages(runs):
+    message, out = stages_part.show(work("word " * 100_000))
+    assert "first 50,000 characters of 500,000" in message and "… and" in out
+    assert len(stages_part.stages_of(work("word " * 100_000)).normalized) == stages_part.READ
+
+
 # ---- merges
 
 
@@ -124,8 +130,22 @@ def test_a_long_word_is_a_sentence_and_a_long_text_is_read_in_part(runs):
     assert len(merges.words_of(work(), tokenizer, "x y " * 10_000)) <= 4
 
 
-def test_only_bpe_has_merges(runs, wordpiece):
-    message, words, player, _ = merges.show(work(tokenizer=wordpiece), "", None)
+def test_others_show_how_they_choose(runs, tmp_path, wordpiece):
+    message, words, player, chosen = merges.show(work("The lazy fox", tokenizer=wordpiece), "", None)
+    assert message == "" and words.count("<button") == 3 and chosen == "lazy"
+    assert "WordPiece takes the longest" in json.loads(player)["html"]
+    path = tmp_path / "unigram.json"
+    KINDS["unigram"]().save(str(path))
+    message, words, player, chosen = merges.show(work("The lazy fox", tokenizer=str(path)), "", None)
+    assert message == "" and chosen == "▁lazy" and "Unigram takes the one" in json.loads(player)["html"]
+    message, player, chosen = merges.choose_word(work("x" * 300, tokenizer=str(path)), "", event(word=0))
+    assert "at most 200 characters" in message and player == ""
+
+
+def test_where_nothing_is_merged_or_chosen_there_is_a_sentence(runs, tmp_path):
+    path = tmp_path / "words.json"
+    KINDS["word_level"]().save(str(path))
+    message, words, player, _ = merges.show(work(tokenizer=str(path)), "", None)
     assert "byte-pair encoding" in message and words == player == ""
 
 

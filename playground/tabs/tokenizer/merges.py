@@ -1,5 +1,9 @@
-"""Merges: a word of the text, or one's own, and every merge that makes its tokens, step by step."""
+"""Merges: a word of the text, or one's own, and every merge that makes its tokens, step by step.
 
+Of tokenizers that merge nothing (WordPiece, Unigram) it shows how they choose.
+"""
+
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,11 +11,14 @@ import gradio as gr
 
 from core.errors import TextError, UserError
 from core.tokenizer.base import Tokenizer, clean_text
+from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.inspect import chunks, merge_ranks, merge_steps, merge_tree, rank_meaning
+from core.tokenizer.inspect.choosing import choice_words, choosing, lattice, longest_matches
 from playground import tokenizers
 from playground.memory import Memory
 from playground.site import Site
 from playground.tokenizers import Work
+from playground.views.choosing import lattice_html, matches_html
 from playground.views.merges import WORDS, player_data, words_html
 from playground.views.notice import notice
 
@@ -79,7 +86,7 @@ def show(work: Work, typed: str, chosen: str | None) -> tuple[str, str, str, str
         tokenizer = tokenizers.open_tokenizer(work.tokenizer, work.model)
         words = words_of(work, tokenizer, typed)
         if chosen not in words:
-            chosen = max(words[:WORDS], key=lambda word: sum(map(str.isalpha, word)) * (len(word) <= 16), default=None)
+            chosen = max(words[:WORDS], key=lambda word: sum(map(str.isalpha, word)) * (len(word) <= 24), default=None)
         message, player = player_of(work, tokenizer, chosen)
         return message, words_html(words, chosen, len(words) - WORDS), player, chosen
     except UserError as error:
@@ -109,7 +116,8 @@ def words_of(work: Work, tokenizer: Tokenizer, typed: str) -> list[str]:
     text = clean_text(typed[:OWN_WORDS] or work.text)
 
     def find() -> list[str]:
-        found = chunks(tokenizer, text[:READ])
+        find_words = choice_words if choosing(tokenizer) else chunks
+        found = find_words(tokenizer, text[:READ])
         if len(text) > READ and found:
             found.pop()  # cut in two, maybe
             if not found:
@@ -125,10 +133,22 @@ def player_of(work: Work, tokenizer: Tokenizer, word: str | None) -> tuple[str, 
         return "", ""
     try:
         stamp = tokenizers.stamp(work.tokenizer, work.model)
+        if choosing(tokenizer):
+            return "", _players.get((stamp, word), lambda: _choosing(tokenizer, word))
         ranks = _ranks.get(stamp, lambda: merge_ranks(tokenizer))
         return "", _players.get((stamp, word), lambda: _player(tokenizer, word, ranks))
     except UserError as error:
         return notice(str(error), "info"), ""
+
+
+def _choosing(tokenizer: Tokenizer, word: str) -> str:
+    """What a tokenizer without merges does, for the place of the player."""
+    if choosing(tokenizer) == "Unigram":
+        return json.dumps({"html": lattice_html(word, lattice(tokenizer, word))}, ensure_ascii=False)
+    assert isinstance(tokenizer, HubTokenizer)
+    model = tokenizer.document["model"]
+    prefix, unknown = model.get("continuing_subword_prefix", "##"), model.get("unk_token", "[UNK]")
+    return json.dumps({"html": matches_html(longest_matches(tokenizer, word), prefix, unknown)}, ensure_ascii=False)
 
 
 def _player(tokenizer: Tokenizer, word: str, ranks: dict[tuple[int, int], int]) -> str:

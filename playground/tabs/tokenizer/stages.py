@@ -15,6 +15,8 @@ from playground.tokenizers import Work
 from playground.views.notice import notice
 from playground.views.stages import stages_html
 
+READ = 50_000  # characters of the text that go through the stages
+
 _stages: Memory[Stages] = Memory(maximum=8, max_size=1_000_000, size=lambda made: len(made.tokens))
 
 
@@ -49,13 +51,16 @@ def wire(part: StagesPart, work: gr.State) -> None:
 def show(work: Work) -> tuple[str, str]:
     """HTML of a message and of the stages."""
     try:
-        return "", stages_html(stages_of(work), clean_text(work.text))
+        out = stages_html(stages_of(work), clean_text(work.text[:READ]))
     except UserError as error:
         return notice(str(error)), ""
+    part = f"Here are the stages of the first {READ:,} characters of {len(work.text):,}."
+    return notice(part if len(work.text) > READ else "", "info"), out
 
 
 def stages_of(work: Work) -> Stages:
-    """The stages of the text, computed once."""
+    """The stages of the beginning of the text, computed once."""
     tokenizer = tokenizers.open_tokenizer(work.tokenizer, work.model)
-    key = (tokenizers.stamp(work.tokenizer, work.model), work.text, work.parse_special)
-    return _stages.get(key, lambda: stages(tokenizer, work.text, parse_special=work.parse_special))
+    text = work.text[:READ]
+    key = (tokenizers.stamp(work.tokenizer, work.model), text, work.parse_special)
+    return _stages.get(key, lambda: stages(tokenizer, text, parse_special=work.parse_special))
