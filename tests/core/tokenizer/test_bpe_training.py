@@ -136,3 +136,27 @@ def test_a_megabyte_to_2000_merges_in_seconds(corpus):
     tokenizer = train_bpe(texts, 2000 + 259)
     assert tokenizer.vocab_size == 2259
     assert time.process_time() - start < 60  # a slip in the algorithm takes minutes
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", "gpt4", "none", r"\p{L}+|\d"])
+def test_merges_equal_tokenizers_on_nasty_texts(nasty_texts, pattern):
+    """Every script, controls, lone surrogates, repetitions: all bytes take part, and most counts are ties."""
+    ours = train_bpe(nasty_texts, 900, pattern=pattern)
+    theirs = train_bpe(nasty_texts, 900, pattern=pattern, engine="tokenizers")
+    assert ours.merges == theirs.merges and len(ours.merges) == 900 - 259
+
+
+@pytest.mark.parametrize("unit", ["a", "ab", "aab", "あ", "🙂", "\n", " ", "a b", "\u0301"])
+def test_merges_equal_tokenizers_on_repetitions(unit):
+    """Overlapping pairs, of the same count again and again."""
+    texts = [unit * n for n in (1, 2, 3, 4, 5, 8, 13, 50)]
+    for pattern in ("gpt2", "none"):
+        ours = train_bpe(texts, 300, pattern=pattern)
+        assert ours.merges == train_bpe(texts, 300, pattern=pattern, engine="tokenizers").merges
+
+
+def test_merges_equal_tokenizers_where_everything_is_a_tie():
+    texts = ["".join(chr(97 + (i * 7 + j) % 26) for j in range(26)) for i in range(26)]
+    for minimum in (0, 2, 26):
+        ours = train_bpe(texts, 700, min_frequency=minimum)
+        assert ours.merges == train_bpe(texts, 700, min_frequency=minimum, engine="tokenizers").merges
