@@ -1,6 +1,7 @@
 """The Training tab's form: as a configuration, uploads, starting, a look at the data."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -9,6 +10,8 @@ import pytest
 from core.errors import ConfigError, DataError, UserError
 from core.presets import PRESETS, preset
 from core.run import find_run, list_runs
+from core.tokenizer import load_tokenizer, train_bpe
+from core.tokenizer.own import own_path, save_own
 from playground import training_form
 from playground.jobs import LocalBackend
 from playground.tabs import training, training_start
@@ -269,3 +272,40 @@ def test_how_the_rest_is_trained():
     for steps, rate in ((0, None), (2.5, None), (None, 0), (None, -1), (None, float("nan"))):
         with pytest.raises(UserError):
             rest_assignments(steps, rate, config)
+
+
+# -------------------------------------------------------------------------------------------------- the tokenizer
+
+
+def test_an_own_tokenizer_is_trained_with(no_runs):
+    texts = ["the cat sat on the mat"] * 5
+    save_own("mine", train_bpe(texts, 300), {})
+    save_own("bare", train_bpe(texts, 300, special_tokens=["<|endoftext|>"]), {})
+    assert [value for _, value in training_form.tokenizer_choices()][0] == ""
+    assert {"mine", "bare"} < {value for _, value in training_start.refreshed_tokenizers()["choices"]}
+    for keep in (True, False):
+        config = configuration(Form(tokenizer="mine"), keep)
+        assert config.tokenizer.path == str(own_path("mine").resolve())
+        assert load_tokenizer(config.tokenizer.path).encode("the cat").ids
+    assert training_form.expected_vocabulary(config.tokenizer) == load_tokenizer("mine").vocab_size
+    assert configuration(Form(tokenizer="bare")).tokenizer.path  # what it lacks is added when the run begins
+    sizes = [training_start.about_html("demo", tokenizer=name) for name in ("", "mine")]
+    assert sizes[0] != sizes[1] and "parameters" in sizes[1]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece", "char"])
+def test_another_kind_of_tokenizer_is_trained(kind):
+    config = configuration(Form(tokenizer=training_form.KIND + kind))
+    assert config.tokenizer == replace(preset("demo").tokenizer, kind=kind)
+    assert training_form.expected_vocabulary(config.tokenizer) == (100 if kind == "char" else 1_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("nobody", "no tokenizer 'nobody'"), ("../x", "cannot be a tokenizer's name"), ("/etc/passwd", "cannot be"),
+     ("kind:magic", "no kind of tokenizer"), ("pydocs-llama", "no tokenizer"), ("hf:org/name", "cannot be")],
+)  # fmt: skip
+def test_tokenizers_that_cannot_be_chosen(no_runs, name, sentence):
+    for keep in (True, False):
+        with pytest.raises(UserError, match=sentence):
+            configuration(Form(tokenizer=name), keep)
