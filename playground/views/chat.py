@@ -53,7 +53,8 @@ def tokens_html(tokens: Any, roles: Sequence[str], name: str) -> str:
     more = f" Here are the first {SHOWN_TOKENS:,}." if len(tokens.ids) > SHOWN_TOKENS else ""
     return (
         f'<h3 class="small-title">As tokens of {escape(name)}</h3><p class="caption">Special tokens are read as such '
-        f'and have a dashed frame.{more}</p><div class="chat-tokens">{"".join(boxes)}</div>'
+        f"and have a dashed frame; a token across a border counts as the template's.{more}</p>"
+        f'<div class="chat-tokens">{"".join(boxes)}</div>'
     )
 
 

@@ -68,11 +68,13 @@ def build(site: Site, work: Work) -> ChatPart:
             talk = gr.Textbox(
                 conversation, label='Conversation: lines "role: text", or JSON', lines=6, max_lines=16,
                 max_length=site.characters if site.is_hosted else None, elem_id="chat-conversation",
+                elem_classes="settles",
             )  # fmt: skip
             with gr.Accordion("The template (Jinja)", open=False):
                 code = gr.Textbox(
                     template, label="Template; typed here, it is rendered at once" if may_type else "Template",
                     lines=8, max_lines=24, interactive=may_type, elem_id="chat-template",
+                    elem_classes="settles",
                 )  # fmt: skip
             counts_box = gr.HTML("", elem_id="chat-counts", js_on_load=None)
         with gr.Column(scale=5, min_width=320):
@@ -102,14 +104,14 @@ def show(
     """The text above is what the user says, unless somebody has changed the conversation."""
     if conversation == taken:
         conversation = taken = conversation_of(work.text)
-    chosen, *rest = drawn(work, source, generation, conversation, template)
-    return conversation, taken, gr.update(**chosen), *rest
+    return conversation, taken, *render_again(work, source, generation, conversation, template)
 
 
 def render_again(work: Work, source: str, generation: bool, conversation: str, template: str = "") -> tuple[Any, ...]:
     """Another template, conversation or beginning. Values for `ChatPart.drawn`."""
-    chosen, *rest = drawn(work, source, generation, conversation, template)
-    return gr.update(**chosen), *rest
+    picker, template, *rest = drawn(work, source, generation, conversation, template)
+    # A field that is typed in is left alone.
+    return gr.update(**picker), gr.skip() if picker["value"] == TYPED else template, *rest
 
 
 def type_template(work: Work, source: str, generation: bool, conversation: str, template: str) -> tuple[Any, ...]:

@@ -122,7 +122,7 @@ def build(site: Site, work: Work) -> TrainPart:
             )
             own_pattern = gr.Textbox(
                 r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+", label="Regular expression: each match is a chunk",
-                visible=False, max_length=1_000, elem_id="train-own-pattern",
+                visible=False, max_length=1_000, elem_id="train-own-pattern", elem_classes="settles",
             )  # fmt: skip
             with gr.Row(visible=here_too):
                 vocab_size = gr.Number(
