@@ -73,7 +73,8 @@ def tokenizer_from_ranks(content: bytes, encoding: str, source: str) -> BPEToken
         )
     pattern, special = ENCODINGS.get(encoding) or (_PATTERNS[encoding], {})
     ranks = read_ranks(content, source)
-    if taken := next((name for name, id in special.items() if id in set(ranks.values())), None):
+    used = set(ranks.values())
+    if taken := next((name for name, id in special.items() if id in used), None):
         raise RunError(f"{source} is not the file of {encoding}: the id of {taken} is that of another token there.")
     return BPETokenizer(merges_from_ranks(ranks), special, pattern=pattern, vocab=ranks, ignore_merges=True)
 
