@@ -9,6 +9,7 @@ import pytest
 
 from core.files import append_jsonl
 from core.run import Status
+from playground import export_files
 from playground.tabs import training_runs
 
 
@@ -104,7 +105,7 @@ def test_a_note_is_kept_and_removed(mine):
 
 
 def test_an_export_is_a_zip_and_a_table(mine, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_runs.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(export_files.tempfile, "gettempdir", lambda: str(tmp_path))
     message, files = training_runs.export("one")
     assert message == "" and files["visible"]
     archive, table = files["value"]
