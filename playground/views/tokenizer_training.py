@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from core.tokenizer.visible import visible
 from playground.views.series import sparkline
 from playground.views.tokens import piece_html
 
@@ -78,7 +79,7 @@ def sample_html(chunks: Sequence[Sequence[bytes]], by: str = "by the merges so f
 
 
 def _piece(piece: bytes) -> str:
-    return f'<span class="formed-piece">{piece_html(piece)}</span>'
+    return f'<span class="formed-piece" title="{escape(visible(piece))}">{piece_html(piece)}</span>'
 
 
 def _curve(counts: Sequence[int]) -> str:

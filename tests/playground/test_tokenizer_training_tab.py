@@ -47,7 +47,7 @@ def train(**more):
 
 
 def shown_tokens(html: str) -> list[str]:
-    return re.findall(r"</span></td><td><span class=\"formed-piece\">(.*?)</span></td>", html)
+    return re.findall(r"</span></td><td><span class=\"formed-piece\"[^>]*>(.*?)</span></td>", html)
 
 
 def test_ours_is_trained_watched_and_chosen(runs_dir):
