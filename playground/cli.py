@@ -3,7 +3,20 @@
 Every command takes --json: then stdout is one JSON document and all else goes to stderr. Exit codes: 0 done, 1 failed
 (one sentence on stderr), 2 wrong usage, 130 interrupted. Results as JSON:
 
-    tokenize    {"tokenizer", "results": [{"text", "ids", "tokens", "byte_spans", "characters", "bytes"}]}
+    tokenize    {"tokenizer", "results": [{"text", "ids", "tokens", "byte_spans", "char_spans", "hex", "special",
+                 "characters", "bytes", "counts"}]}; --stages adds "stages": the fields of core.tokenizer.inspect.Stages
+    tokenizer merges    {"tokenizer", "rank", "words": [{"word", "steps": [{"step", "rank", "position", "left", "right",
+                 "merged", "id", "pieces"}], "tokens", "tree": [{"text", "bytes", "id", "rank", "step", "start",
+                 "children"}]}]}
+    tokenizer compare   {"tokenizers", "results": [{"text", "agreed", "differing", "lanes": [{"tokenizer", counts,
+                 "ids", "tokens", "boundaries", "inside"}]}]}; --input {"tokenizers", "file", "by",
+                 "groups": [{"group", "lines", "tokenizers": {NAME: counts}}], "notes"}
+    tokenizer vocab     {"tokenizer", "size", "total", "tokens": [{"id", "bytes", "text", "kind", "rank", "score",
+                 "script", "reachable", "why_not"}], "rank"}; --histograms adds "histograms": {"bytes", "scripts",
+                 "kinds"}
+    tokenizer train     {"name", "path", "kind", "vocab_size", "seconds", "merges"}; list {"tokenizers": [{"name",
+                 "from"}]}; chat {"tokenizer", "template", "text", "ids", "tokens", "special"}; add {"name", "kind",
+                 "vocab_size", ...}; delete {"name", "deleted"}
     prepare     {"data", "vocabulary", "train": {"examples", "tokens"}, "val": {...}, "dropped", "too_long",
                  "preview": the fields of core.data.preview.Preview}
     train       {"run", "directory", "state", "step", "steps", "best_val_loss", "message"}
@@ -42,16 +55,19 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from core.decode.config import STRATEGIES
+from playground.cli_tokenizer import add_tokenize, add_tokenizer
 
 PROGRAM = "llm-scratch"
 PLACES = ["local", "modal"]
 INTERRUPTED = 130
 MODULES = {
-    "app": "serve", "tokenize": "text", "translate": "text", "generate": "text", "prepare": "training",
-    "train": "training", "runs": "runs", "stop": "runs", "pause": "runs", "eval": "evaluation", "import": "checkpoints",
-    "export": "checkpoints", "sweep": "sweep", "pull": "transfer", "push": "transfer", "deploy": "deploy",
+    "app": "serve", "tokenize": "text", "tokenizer": "tokenizer", "translate": "text", "generate": "text",
+    "prepare": "training", "train": "training", "runs": "runs", "stop": "runs", "pause": "runs", "eval": "evaluation",
+    "import": "checkpoints", "export": "checkpoints", "sweep": "sweep", "pull": "transfer", "push": "transfer",
+    "deploy": "deploy",
 }  # fmt: skip
 FUNCTIONS = {"import": "import_"}  # a word of Python's
 
@@ -125,11 +141,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--port", type=int, help="port to serve at (PORT, else 7860)")
     command.add_argument("--no-browser", action="store_true", help="only serve the page, do not open it")
 
-    command = add("tokenize", "Show the tokens of texts.")
-    command.add_argument("text", nargs="*", help="texts; without any, the lines of standard input")
-    chosen = command.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--run", help="the tokenizer of this run")
-    chosen.add_argument("--tokenizer", help="a tokenizer file or directory, or a tiktoken name")
+    add_tokenize(add("tokenize", "Show the tokens of texts."))
+    add_tokenizer(add("tokenizer", "Look into tokenizers, compare them, train and keep your own."), _common(inner=True))
 
     command = add("prepare", "Read training data and train a tokenizer on it, and count what there is.", _data())
     command.add_argument("preset", nargs="?", metavar="PRESET", help="a preset's name")
@@ -235,11 +248,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _common() -> argparse.ArgumentParser:
+def _common(inner: bool = False) -> argparse.ArgumentParser:
+    """inner: of an action of a command, where what was given before the action's name stays."""
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs are kept (RUNS_DIR, else ./runs)")
-    options.add_argument("--json", action="store_true", help="print one JSON document, and all else on stderr")
-    options.add_argument("--debug", action="store_true", help="show where an error comes from")
+    unset: dict[str, Any] = {"default": argparse.SUPPRESS} if inner else {}
+    options.add_argument(
+        "--runs-dir", type=Path, metavar="DIR", help="where runs are kept (RUNS_DIR, else ./runs)", **unset
+    )
+    options.add_argument("--json", action="store_true", help="print one JSON document, and all else on stderr", **unset)
+    options.add_argument("--debug", action="store_true", help="show where an error comes from", **unset)
     return options
 
 

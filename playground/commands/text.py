@@ -2,43 +2,73 @@
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.errors import TextError, UserError
+from core.files import write_text
 from playground.commands.decode_settings import decode_config as decode_config
 from playground.commands.decoders import Decoder, decoder_of
-from playground.commands.output import download_progress, say, show
+from playground.commands.output import say, show
+
+if TYPE_CHECKING:
+    from core.tokenizer.inspect import Stages
 
 TOGETHER = 64  # texts that are decoded at a time
 
 
 def tokenize(args: Namespace) -> None:
-    from core.tokenizer import load_tokenizer
+    from core.tokenizer.inspect import as_csv, count, stages, token_rows
+    from playground.commands.tokenizer import chosen, counts
+
+    tokenizer, name = chosen(args)
+    texts = given_texts(args.text, "Give a text to tokenize.")
+    if args.csv and len(texts) > 1:
+        raise TextError(f"--csv writes the tokens of one text, not of {len(texts):,}: give one.")
+    results: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for text in texts:
+        encoding = tokenizer.encode(text, parse_special=args.parse_special)
+        rows, counted = token_rows(encoding, text), count(encoding, text)
+        result: dict[str, Any] = {
+            "text": text, "ids": encoding.ids, "tokens": [row.text for row in rows],
+            "byte_spans": encoding.byte_spans, "char_spans": encoding.char_spans,
+            "hex": [piece.hex() for piece in encoding.pieces], "special": encoding.special_mask,
+            "characters": len(text), "bytes": sum(len(piece) for piece in encoding.pieces), "counts": counts(counted),
+        }  # fmt: skip
+        lines.append(f"{len(rows):,} tokens, {len(text):,} characters, {result['bytes']:,} bytes")
+        lines += [f"{row.id:>8}  {row.text}{'  (special)' * row.is_special}" for row in rows]
+        if args.stages:
+            seen = stages(tokenizer, text, parse_special=args.parse_special)
+            result["stages"] = asdict(seen)
+            lines += _stage_lines(seen)
+        if args.csv:
+            write_text(args.csv, as_csv(encoding, text))
+            say(f"The tokens are in {args.csv}.")
+        results.append(result)
+    show(args, {"tokenizer": name, "results": results}, lines)
+
+
+def _stage_lines(seen: "Stages") -> list[str]:
     from core.tokenizer.visible import visible
 
-    if args.run:
-        from core.run import load
+    def shown(texts: Iterable[str]) -> str:
+        return "|".join(visible(text.encode("utf-8")) for text in texts)
 
-        tokenizer, name = load(args.run, args.runs_dir, download_progress(args)).tokenizer, args.run
-    else:
-        tokenizer, name = load_tokenizer(args.tokenizer), args.tokenizer
-    texts = args.text or _input_lines("Give a text to tokenize.")
-    _refuse_empty(texts, "Give a text to tokenize.")
-    results, lines = [], []
-    for text in texts:
-        encoding = tokenizer.encode(text)
-        size = sum(len(piece) for piece in encoding.pieces)
-        tokens = [visible(piece) for piece in encoding.pieces]
-        results.append(
-            {
-                "text": text, "ids": encoding.ids, "tokens": tokens, "byte_spans": encoding.byte_spans,
-                "characters": len(text), "bytes": size,
-            }
-        )  # fmt: skip
-        lines.append(f"{len(tokens):,} tokens, {len(text):,} characters, {size:,} bytes")
-        lines += [f"{id:>8}  {token}" for id, token in zip(encoding.ids, tokens, strict=True)]
-    show(args, {"tokenizer": name, "results": results}, lines)
+    return [
+        f"normaliser: {seen.normalizer}", f"  {shown([seen.normalized])}",
+        f"pre-tokeniser: {seen.pre_tokenizer}", f"  {shown(text for text, _ in seen.pre_tokens)}",
+        f"model: {seen.model}", f"  {shown(token.text for token in seen.tokens)}",
+        f"post-processor: {seen.post_processor}", f"  {shown(token.text for token in seen.post_processed)}",
+    ]  # fmt: skip
+
+
+def given_texts(texts: list[str], empty: str) -> list[str]:
+    """The texts of the command line, or the lines of standard input. TextError `empty` if there are none, or one is."""
+    texts = texts or _input_lines(empty)
+    _refuse_empty(texts, empty)
+    return texts
 
 
 def translate(args: Namespace) -> int | None:
