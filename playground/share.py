@@ -26,7 +26,7 @@ def wire_share(demo: gr.Blocks, header: Header, fields: dict[str, Any], site: Si
     def arrive_by_link(link: str) -> list[Any]:
         return restore(link, fields, site)
 
-    demo.load(
+    arrived = demo.load(
         arrive_by_link,
         given,
         [header.message, header.settled, *everything.values()],
@@ -34,6 +34,8 @@ def wire_share(demo: gr.Blocks, header: Header, fields: dict[str, Any], site: Si
         api_visibility="private",
         show_progress="hidden",
     )
+    # What is opened shows the fields as they are by then.
+    arrived.then(None, None, None, js="() => { window.openLinked(); }", api_visibility="private")
     gr.on(
         [component.change for component in everything.values()],
         None,

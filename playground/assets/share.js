@@ -31,7 +31,7 @@
     state = {...initial};
     const {tab, part, ...fields} = linked;
     const open = (box, name) => [...document.querySelectorAll(`${box} [role="tab"]`)].find((t) => t.textContent.trim() === name)?.click();
-    setTimeout(() => { open('#tabs', tab); setTimeout(() => open(PARTS, part), 100); }, 0);
+    window.openLinked = () => { open('#tabs', tab); setTimeout(() => open(PARTS, part), 100); };
     return Object.keys(fields).length ? JSON.stringify(fields) : '';
   };
   window.shareState = (names, values) => {

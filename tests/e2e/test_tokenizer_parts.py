@@ -144,3 +144,14 @@ def test_the_vocabulary_is_searched_while_one_types(page, tokenizer):
     page.get_by_role("button", name="Not only script: Katakana").click()
     expect(page.locator(".vocabulary-found")).to_contain_text(f"of {words.size:,} tokens")
     expect(page.locator('#vocabulary-overview [aria-pressed="true"]')).to_have_count(0)
+
+
+def test_a_link_shows_the_same_words_and_the_same_search(page, server, tokenizer):
+    linked = page.context.new_page()
+    linked.goto(f"{server[0]}/#part=Merges&words=teapots")
+    expect(linked.locator("#merge-words .word")).to_have_text(["teapots"])
+    expect(linked.locator(".player-pieces .piece")).to_have_count(len(tokenizer.encode("teapots")))
+    linked = page.context.new_page()
+    linked.goto(f"{server[0]}/#part=Vocabulary&find=%5Ec&by=regex&order=longest")
+    found = vocabulary(tokenizer).search("^c", "regex")
+    expect(linked.locator(".vocabulary-found")).to_contain_text(f"{found.total} tokens")

@@ -60,6 +60,10 @@ class MergesPart:
     def inputs(self) -> list[Any]:
         return [self.typed, self.chosen]
 
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {"words": self.typed}
+
 
 def build(site: Site, work: Work) -> MergesPart:
     message, words, player, chosen = show(work, "", None)

@@ -79,6 +79,10 @@ class VocabularyPart:
     def inputs(self) -> list[Any]:
         return [self.query, self.by, self.only, self.order, self.narrow]
 
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {"find": self.query, "by": self.by, "order": self.order}
+
 
 def build(site: Site, work: Work) -> VocabularyPart:
     made = _everything(work, "", "text", "all", "id", "")
