@@ -51,7 +51,7 @@ def cells(text: str) -> dict[str, tuple[str, str, int]]:
     A combining mark sits on a dotted circle, since what it combines with is in the cell before.
 
     >>> cells("a か\\u200b")
-    {' ': ('·', 'space', 1), 'か': ('か', 'text', 2), '\\u200b': ('ZWSP', 'zero-width', 2)}
+    {' ': ('·', 'space', 1), '\\u200b': ('ZWSP', 'zero-width', 2), 'か': ('か', 'text', 2)}
     """
     found: dict[str, tuple[str, str, int]] = {}
     for char in sorted(set(text)):

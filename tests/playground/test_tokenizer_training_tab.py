@@ -12,7 +12,7 @@ from core.tokenizer import load_tokenizer, split, train_bpe
 from core.tokenizer.own import own_path, own_tokenizers
 from playground import tokenizers
 from playground.site import OWN, PUBLIC, STUDIO, on
-from playground.tabs.tokenizer import own, training
+from playground.tabs.tokenizer import own, training, training_run
 from playground.tokenizers import OWN_MARK, Work
 
 TEXT = "the cat sat on the mat, and the hat sat on the cat. "
@@ -43,7 +43,7 @@ def form(**more):
 
 
 def train(**more):
-    return list(training.start_tokenizer(work(), *form(**more), Page()))
+    return list(training_run.start_tokenizer(work(), *form(**more), Page()))
 
 
 def shown_tokens(html: str) -> list[str]:
@@ -69,7 +69,7 @@ def test_other_kinds_are_trained_and_shown_on_the_text(runs_dir, kind):
     *_, last = train(kind=kind, vocab_size=400, name=kind)
     assert last[7] != gr.skip() and last[7][0] == kind, last[0]
     made = load_tokenizer(str(own_path(kind)))
-    count = len(made.encode((TEXT * 20)[: training.SHOWN]))
+    count = len(made.encode((TEXT * 20)[: training_run.SHOWN]))
     assert f"{count:,} tokens" in last[1]
     assert set(SPECIAL.split()) <= set(made.special_tokens)
 
@@ -109,7 +109,7 @@ def test_a_pattern_that_never_ends_is_stopped(runs_dir, monkeypatch):
 
 
 def test_an_empty_text_and_a_taken_name_are_said(runs_dir):
-    *_, last = training.start_tokenizer(work(""), *form(), Page())
+    *_, last = training_run.start_tokenizer(work(""), *form(), Page())
     assert "The text is empty" in last[0]
     train()
     *_, last = train()
@@ -119,10 +119,10 @@ def test_an_empty_text_and_a_taken_name_are_said(runs_dir):
 def test_stopped_nothing_is_kept(runs_dir, tmp_path):
     path = tmp_path / "long.txt"
     path.write_text("".join(f"word{i * 7919 % 100_003} " for i in range(600_000)))
-    stream = training.start_tokenizer(work(), *form(source="file", file=str(path), vocab_size=60_000), Page())
+    stream = training_run.start_tokenizer(work(), *form(source="file", file=str(path), vocab_size=60_000), Page())
     first = next(stream)
     assert "notice-busy" in first[0] and not first[4]["visible"] and first[5]["visible"]
-    training.stop_tokenizer(Page())
+    training_run.stop_tokenizer(Page())
     *_, last = stream
     assert "stopped; nothing was kept" in last[0] and own_tokenizers() == [] and last[4]["visible"]
 
@@ -130,7 +130,7 @@ def test_stopped_nothing_is_kept(runs_dir, tmp_path):
 def test_a_newer_training_of_the_same_page_ends_the_older(runs_dir, tmp_path):
     path = tmp_path / "long.txt"
     path.write_text("".join(f"word{i * 7919 % 100_003} " for i in range(600_000)))
-    older = training.start_tokenizer(
+    older = training_run.start_tokenizer(
         work(), *form(source="file", file=str(path), vocab_size=60_000, name="old"), Page()
     )
     next(older)
@@ -143,11 +143,11 @@ def test_a_newer_training_of_the_same_page_ends_the_older(runs_dir, tmp_path):
 def test_a_closed_page_ends_its_training(runs_dir, tmp_path):
     path = tmp_path / "long.txt"
     path.write_text("".join(f"word{i * 7919 % 100_003} " for i in range(600_000)))
-    stream = training.start_tokenizer(work(), *form(source="file", file=str(path), vocab_size=60_000), Page())
+    stream = training_run.start_tokenizer(work(), *form(source="file", file=str(path), vocab_size=60_000), Page())
     next(stream)
-    process = training._running._jobs["one"].process
+    process = training_run._running._jobs["one"].process
     stream.close()
-    assert process.poll() is not None and training._running._jobs == {}
+    assert process.poll() is not None and training_run._running._jobs == {}
 
 
 # ------------------------------------------------------------------------------------------------------- in place
@@ -236,6 +236,6 @@ def test_hosted_pages_train_and_keep_nothing(runs_dir, site, tmp_path):
         ):
             assert "run it yourself" in refused
         with pytest.raises(UserError):
-            training.job_of(work(), *form())
+            training_run.job_of(work(), *form())
     with on(OWN), gr.Blocks():
         assert training.build(OWN, work()).own is not None
