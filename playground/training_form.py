@@ -128,7 +128,7 @@ def configuration(form: Form, keep: bool = True) -> RunConfig:
 
 
 def tokenizer_choices() -> list[tuple[str, str]]:
-    """(label, value) of what `Form.tokenizer` may be, the newest own tokenizers last."""
+    """(label, value) of what `Form.tokenizer` may be; of own ones the newest first."""
     found = [("As the preset has it", "")]
     found += [(f"{label}, trained on the data", KIND + kind) for kind, label in KINDS.items()]
     return found + [(f"{own.name} ({own.kind}, {own.vocab_size:,} tokens)", own.name) for own in own_tokenizers()]

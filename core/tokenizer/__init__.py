@@ -6,8 +6,9 @@
 'a rose'
 
 Our own byte-level BPE (bpe.py, bpe_train.py) and character level (char.py), and everything else by the `tokenizers`
-package (hub.py): all are saved as tokenizer.json in that package's format. Marian's pair of SentencePiece models
-(marian.py) keeps its own files.
+package (hub.py): all are saved as tokenizer.json in that package's format. SentencePiece models (sentencepiece_file.py),
+also Marian's pair of them (marian.py), keep their own files. training.py trains what is asked for, in a process of its
+own if it is watched (train_process.py); own.py keeps what a person has trained or brought; chat.py renders chats.
 """
 
 from core.tokenizer.base import Encoding, Tokenizer
@@ -16,6 +17,7 @@ from core.tokenizer.char import CharTokenizer
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.load import load_tokenizer
 from core.tokenizer.marian import MarianTokenizer
+from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
 from core.tokenizer.training import train_bpe, train_tokenizer, with_control_tokens
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Encoding",
     "HubTokenizer",
     "MarianTokenizer",
+    "SentencePieceTokenizer",
     "Tokenizer",
     "load_tokenizer",
     "train_bpe",

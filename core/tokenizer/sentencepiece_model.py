@@ -5,12 +5,11 @@ sentencepiece_model.proto.
 """
 
 import base64
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from core.errors import RunError
 from core.tokenizer.base import special_token_entries, tokenizer_json
@@ -88,7 +87,7 @@ def _contradiction(model: SentencePieceModel) -> str:
         return "it is a broken SentencePiece model (a piece is empty or there twice)"
     if sum(piece.type == UNKNOWN for piece in model.pieces) != 1:
         return "it is a broken SentencePiece model (it must have one piece for what is unknown)"
-    if not np.isfinite([piece.score for piece in model.pieces]).all():
+    if not all(math.isfinite(piece.score) for piece in model.pieces):
         return "it is a broken SentencePiece model (a score is not a number)"
     if model.model_type not in MODEL_TYPES or not all(1 <= piece.type <= 6 for piece in model.pieces):
         return "it is a SentencePiece model of a kind that is not known here"
@@ -145,6 +144,8 @@ def charsmap_is_sound(charsmap: bytes) -> bool:
 
     Neither package looks where it reads, so a broken one could end the process.
     """
+    import numpy as np
+
     if len(charsmap) < 8:
         return False
     size = int.from_bytes(charsmap[:4], "little")

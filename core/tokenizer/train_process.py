@@ -5,7 +5,7 @@ python -m core.tokenizer.train_process < job.json      what is run: one event a 
 >>> with TokenizerTraining(TrainingJob(TrainingRequest(vocab_size=300), text="a rose is a rose")) as training:
 ...     events = list(training.events())
 >>> events[-1].phase, events[-1].vocab_size
-('done', 267)
+('done', 266)
 """
 
 import dataclasses
@@ -22,19 +22,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.child import environment
-from core.config import DataConfig
-from core.errors import ConfigError, DataError, RunError, UserError
-from core.files import expanded
+from core.errors import ConfigError, RunError, UserError
 from core.run import default_runs_dir
 from core.strict import from_dict
 from core.tokenizer.bpe_train import Merge
 from core.tokenizer.own import check_tokenizer_name, save_own, tokenizers_dir
 from core.tokenizer.training import TrainingRequest, train_by_request
+from core.tokenizer.training_texts import texts_of
 
 LIMIT = 600.0  # seconds
 MAX_BYTES = 200_000_000  # of text that is read: far more than a vocabulary changes with
 TICK = 0.05  # seconds between the events of merges
-TEXT_SUFFIXES = (".txt", ".md", ".text")
 
 Phase = Literal["reading", "counting", "merging", "training", "done", "failed"]
 
@@ -211,53 +209,6 @@ class _Teller:
             self.say("merging", f"Merge {done:,} of {total:,}", done=done, total=total, merges=self.merges)
             self.merges = []
         self.last = time.monotonic()
-
-
-def texts_of(job: TrainingJob) -> tuple[list[str], str]:
-    """The texts to train on, up to `max_bytes`, and what was left out ("" if nothing). DataError if there are none."""
-    from core.data import readers
-    from core.data.sources import load_corpus
-
-    if job.text:
-        texts = [job.text]
-    elif job.file:
-        if Path(job.file).suffix.lower() in TEXT_SUFFIXES:
-            texts = [readers.read_text(job.file)]
-        else:
-            rows = readers.read_rows(job.file)
-            column = job.column or _text_column(rows[0])
-            texts = list(readers.column_values(rows, column, Path(job.file).name, "text_column"))
-    elif job.data == "builtin:enja":
-        texts = load_corpus(DataConfig(name=job.data), "pairs").texts()
-    else:
-        if not job.data.startswith("builtin:") and expanded(job.data).exists():
-            raise DataError(f"{job.data[:80]!r} is a file of this machine: give it as a file, not as a data set.")
-        plain = DataConfig(name=job.data, configuration=job.configuration)
-        config = dataclasses.replace(plain, text_column=job.column) if job.column else plain
-        texts = load_corpus(config, "text").texts()
-    return _cut(texts, job.max_bytes)
-
-
-def _text_column(row: dict[str, Any]) -> str:
-    """The column named text, or else the only one that holds text."""
-    columns = [name for name, value in row.items() if isinstance(value, str)]
-    if "text" in row or not columns:
-        return "text"
-    if len(columns) > 1:
-        raise DataError(f"The file has the columns {', '.join(columns[:8])}; say which one to train on.")
-    return columns[0]
-
-
-def _cut(texts: list[str], max_bytes: int) -> tuple[list[str], str]:
-    kept, left = [], max_bytes
-    for text in texts:
-        size = len(text.encode("utf-8", "replace"))
-        if size > left:
-            kept.append(text.encode("utf-8", "replace")[:left].decode("utf-8", "ignore"))
-            return kept, f"only the first {max_bytes / 1e6:,.1f} MB were read"
-        kept.append(text)
-        left -= size
-    return kept, ""
 
 
 def main() -> None:
