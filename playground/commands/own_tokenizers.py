@@ -73,7 +73,7 @@ def chat(args: Namespace) -> None:
     from core.tokenizer.chat import TEMPLATES, chat_template_of, parse_messages, render
     from core.tokenizer.visible import visible
     from playground.commands.text import given_texts
-    from playground.commands.tokenizer import chosen
+    from playground.commands.tokenizer import chosen, source
 
     tokenizer, name = chosen(args)
     said = args.messages
@@ -86,7 +86,7 @@ def chat(args: Namespace) -> None:
     elif args.template:
         template = _template_file(args.template, list(TEMPLATES))
     else:
-        found = chat_template_of(args.run or args.tokenizer)
+        found = chat_template_of(source(args.run or args.tokenizer, args))
         if found is None:
             raise TextError(f"{name} comes with no chat template; choose one by --template: {', '.join(TEMPLATES)}.")
         template = found.templates.get("default") or next(iter(found.templates.values()))

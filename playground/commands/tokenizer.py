@@ -36,17 +36,22 @@ def chosen(args: Namespace) -> tuple["Tokenizer", str]:
 
 
 def named(name: str, args: Namespace) -> "Tokenizer":
-    """By a name of --runs-dir, or anything else that load_tokenizer takes."""
     from core.tokenizer import load_tokenizer
+
+    return load_tokenizer(source(name, args))
+
+
+def source(name: str, args: Namespace) -> str:
+    """What load_tokenizer opens for the name: a folder of --runs-dir if it is one, else the name."""
     from core.tokenizer.load import has_tokenizer
     from core.tokenizer.own import has_own, own_path
 
     if args.runs_dir and NAME.fullmatch(name) and ".." not in name:
         if has_tokenizer(args.runs_dir / name):
-            return load_tokenizer(args.runs_dir / name)
+            return str(args.runs_dir / name)
         if has_own(name, args.runs_dir):
-            return load_tokenizer(own_path(name, args.runs_dir))
-    return load_tokenizer(name)
+            return str(own_path(name, args.runs_dir))
+    return name
 
 
 def merges(args: Namespace) -> None:

@@ -255,7 +255,7 @@ def test_add_a_file(answer, call, files, tmp_path):
     one_sentence(*call("tokenizer", "add", "broken", tmp_path / "broken.json"))
 
 
-def test_chats(answer, call, files, tmp_path):
+def test_chats(answer, call, files, tmp_path, monkeypatch):
     which = ["--tokenizer", files / "small.json"]
     found = answer("tokenizer", "chat", *which, "--template", "ChatML", "--prompt", "system: Be brief.\nuser: Hello!")
     assert found["text"] == (
@@ -269,6 +269,14 @@ def test_chats(answer, call, files, tmp_path):
     assert "special" in call("tokenizer", "chat", *which, "--template", own, "user: a")[1]
     assert "no chat template" in one_sentence(*call("tokenizer", "chat", *which, "user: a"))
     assert "no chat format" in one_sentence(*call("tokenizer", "chat", *which, "--template", "Nope", "user: a"))
+    beside = tmp_path / "runs" / "talker"
+    beside.mkdir(parents=True)
+    load_tokenizer(files / "small.json").save(beside)
+    (beside / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[0]['content'] }}")
+    (beside / "tokenizer_config.json").write_text('{"bos_token": "<s>"}')
+    assert answer("tokenizer", "chat", "--tokenizer", "talker", "user: a")["text"] == "<s>a"
+    monkeypatch.setenv("RUNS_DIR", str(tmp_path / "else"))
+    assert answer("tokenizer", "chat", "--tokenizer", "talker", "--runs-dir", tmp_path / "runs", "a")["text"] == "<s>a"
     own.write_text("{{ oops( }}")
     one_sentence(*call("tokenizer", "chat", *which, "--template", own, "user: a"))
 

@@ -17,6 +17,7 @@ import itertools
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
+from core.errors import TextError
 from core.tokenizer.base import Tokenizer
 from core.tokenizer.bpe import BPETokenizer, merge_chunk
 from core.tokenizer.hub import HubTokenizer
@@ -62,12 +63,21 @@ class Reach:
             tries = {id: text for id, texts in pending.items() if (text := next(texts, None)) is not None}
             for id in pending.keys() - tries.keys():
                 self._reasons[id] = self._likely(id)
-            for encoded in self.tokenizer.encode_batch(tries.values()):
+            for encoded in self._encoded(list(tries.values())):
                 self._seen.update(encoded)
             pending = {id: pending[id] for id in tries if id not in self._seen}
         for id in self._seen & self._reasons.keys():  # found in a text that was tried for another
             del self._reasons[id]
         return {id: self._reasons.get(id, "") for id in ids}
+
+    def _encoded(self, texts: list[str]) -> list[list[int]]:
+        """Texts that the tokenizer cannot take (a word that it has no unknown token for) become nothing."""
+        try:
+            return self.tokenizer.encode_batch(texts)
+        except TextError:
+            if len(texts) == 1:
+                return [[]]
+            return [self._encoded([text])[0] for text in texts]
 
     def _certain(self, id: int) -> str:
         data = self._bytes[id]
@@ -137,7 +147,7 @@ class Reach:
             return "the pre-tokenisation cuts it: " + " | ".join(visible(chunk.encode()) for chunk in cut)
         if not cut:
             return "the pre-tokenisation drops it"
-        return f"the model prefers {self._shown(tokenizer.encode(text).ids)}"
+        return f"the model prefers {self._shown(self._encoded([text])[0])}"
 
     def _shown(self, ids: list[int]) -> str:
         return " + ".join(visible(self.tokenizer.token_bytes(id)) for id in ids) or "nothing"

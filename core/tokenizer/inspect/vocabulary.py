@@ -29,6 +29,8 @@ WAYS = ("text", "regex", "id", "bytes")
 ORDERS = ("id", "longest", "shortest", "text")
 REGEX_SECONDS = 1.0  # that a search by regular expression may take
 REGEX_LENGTH = 500  # characters of such an expression
+# Groups that call themselves, (?R) (?1) (?&name) (?P>name): they can take a gigabyte before the time is over.
+RECURSION = regex.compile(r"\(\?(?:R|&|P>|[+-]?\d)")
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,8 @@ class Vocabulary:
     def _by_regex(self, query: str, ids: list[int]) -> list[int]:
         if len(query) > REGEX_LENGTH:
             raise TextError(f"A regular expression to search by has at most {REGEX_LENGTH} characters.")
+        if RECURSION.search(query):
+            raise TextError("A regular expression to search by cannot call its own groups, such as (?R) or (?1).")
         try:
             search = regex.compile(query).search
         except (regex.error, RecursionError, OverflowError) as error:
@@ -179,7 +183,11 @@ class Vocabulary:
         # All tokens as one text that the expression cannot see beyond would change what ^ and $ mean: token by token.
         deadline = time.monotonic() + REGEX_SECONDS
         try:
-            return [id for id in ids if search(self._texts[id], timeout=max(0.001, deadline - time.monotonic()))]
+            return [
+                id
+                for id in ids
+                if search(self._texts[id], timeout=max(0.001, deadline - time.monotonic()), concurrent=True)
+            ]
         except TimeoutError:
             raise TextError(f"The search took more than {REGEX_SECONDS:g} s; simplify the expression.") from None
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import regex
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from core.errors import TextError
 from core.tokenizer import BPETokenizer, CharTokenizer, HubTokenizer, train_bpe
@@ -94,6 +94,9 @@ def test_wrong_queries_are_sentences(monkeypatch):
     for query, by, said in [
         ("(", "regex", "not a valid regular expression"),
         ("a" * 501, "regex", "at most 500"),
+        ("(?R)a", "regex", "cannot call its own groups"),
+        ("((?1)a|b)", "regex", "cannot call its own groups"),
+        ("(?P<x>a)(?&x)", "regex", "cannot call its own groups"),
         ("xyz", "id", "is not an id"),
         ("-1", "id", "is not an id"),
         ("e", "bytes", "in hex"),
@@ -184,6 +187,14 @@ def test_wordpieces_within_words_and_what_the_normaliser_takes():
     assert why[top + 1] == "the normaliser makes e of it"
     assert why[top + 2] == ""  # within a word: "xzq"
     assert why[top + 3] == "the pre-tokenisation cuts it: a | b"
+
+
+def test_a_tokenizer_that_cannot_take_every_text():
+    """Without an unknown token the package gives up on a text with an unknown word."""
+    theirs = Tokenizer(models.WordLevel({"a": 0, "b c": 1}, unk_token="[UNK]"))
+    theirs.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    words = vocabulary(HubTokenizer(theirs.to_str()))
+    assert [entry.why_not for entry in words.entries] == ["", "the pre-tokenisation cuts it: b | c"]
 
 
 def test_ranks_and_scores():
