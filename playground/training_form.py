@@ -18,7 +18,7 @@ from core.files import write_atomic
 from core.presets import preset
 from core.run import default_runs_dir
 from core.tokenizer import load_tokenizer, with_control_tokens
-from core.tokenizer.own import own_about, own_path, own_tokenizers, tokenizers_dir
+from core.tokenizer.own import has_own, own_about, own_path, own_tokenizers, tokenizers_dir
 
 MAX_UPLOAD = 50_000_000  # bytes
 MAX_STEPS = 1_000_000
@@ -154,7 +154,7 @@ def tokenizer_assignments(wanted: str, keep: bool = True, pad: bool = True) -> l
 def expected_vocabulary(config: TokenizerConfig) -> int:
     """About how many tokens there will be: what is not trained yet is not known, but asked for."""
     path = Path(config.path)
-    if config.path and path.parent.name == tokenizers_dir().name:
+    if config.path and (path.parent.name == tokenizers_dir().name or has_own(config.path)):
         try:
             return own_about(path.name).vocab_size
         except UserError:

@@ -6,9 +6,9 @@
 'a rose'
 
 Our own byte-level BPE (bpe.py, bpe_train.py) and character level (char.py), and everything else by the `tokenizers`
-package (hub.py): all are saved as tokenizer.json in that package's format. SentencePiece models (sentencepiece_file.py),
-also Marian's pair of them (marian.py), keep their own files. training.py trains what is asked for, in a process of its
-own if it is watched (train_process.py); own.py keeps what a person has trained or brought; chat.py renders chats.
+package (hub.py): all are saved as tokenizer.json in that package's format. SentencePiece models keep their own files
+(sentencepiece_file.py), also Marian's pair of them (marian.py). training.py trains what is asked for, in a process of
+its own if it is watched (train_process.py); own.py keeps what a person has trained or brought; chat.py renders chats.
 """
 
 from core.tokenizer.base import Encoding, Tokenizer

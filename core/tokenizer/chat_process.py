@@ -6,6 +6,7 @@ The template sees what transformers shows it: plain values, trim_blocks and lstr
 without HTML escapes, strftime_now, raise_exception and the tag {% generation %}, in Jinja's immutable sandbox.
 """
 
+import contextlib
 import json
 import resource
 import signal
@@ -133,9 +134,14 @@ def _limit(seconds: float) -> None:
     with open("/proc/self/statm" if sys.platform == "linux" else "/dev/null", encoding="ascii") as file:
         pages = file.read().split()
     has = int(pages[0]) * resource.getpagesize() if pages else 1 << 32
-    resource.setrlimit(resource.RLIMIT_AS, (has + MEMORY, has + MEMORY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for limit, most in (
+        (resource.RLIMIT_AS, has + MEMORY),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # where the system has no such limit
+            resource.setrlimit(limit, (most, most))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the system ends the process, whatever it is at
     signal.setitimer(signal.ITIMER_REAL, seconds)
 

@@ -3,6 +3,7 @@
 python -m core.tokenizer.try_file < question.json      what core.tokenizer.own runs; one JSON document is the answer
 """
 
+import contextlib
 import json
 import resource
 import sys
@@ -48,7 +49,8 @@ def try_tokenizer(tokenizer: Tokenizer, source: str) -> None:
 
 def main() -> None:
     question = json.load(sys.stdin)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with contextlib.suppress(ValueError, OSError):  # where the system has no such limit
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     folder = Path(question["folder"])
     source = ", ".join(question["files"])
     try:
