@@ -14,7 +14,7 @@ def matches_html(matches: Sequence[Any], prefix: str, unknown: str) -> str:
     """HTML of WordPiece at work (core.tokenizer.inspect.choosing.Match). prefix: "##"; unknown: the token's name."""
     failed = any(match.id is None for match in matches)
     tokens = [(unknown, "")] if failed else [(match.tried[-1], str(match.id)) for match in matches]
-    items = "".join(_match(match, place, len(prefix) if match.start else 0) for place, match in enumerate(matches))
+    items = "".join(_match(match, place, prefix) for place, match in enumerate(matches))
     end = (
         f"At one place nothing fits, so the whole word is {escape(unknown)}."
         if failed
@@ -28,30 +28,30 @@ def matches_html(matches: Sequence[Any], prefix: str, unknown: str) -> str:
     )
 
 
-def _match(match: Any, place: int, prefix: int) -> str:
+def _match(match: Any, place: int, prefix: str) -> str:
+    prefix = prefix if match.start else ""
     tried, found = list(match.tried), match.id is not None
     last = tried.pop() if found and tried else ""
     hidden = len(tried) - TRIES
     if hidden > 1:
         tried[TRIES // 2 : -(TRIES // 2)] = [None]
     lines = "".join(
-        f'<span class="try" style="padding-left: {match.start}ch">{_written(text, prefix)}</span>'
+        f'<span class="try">{_written(text, prefix)}</span>'
         if text is not None
-        else f'<span class="try caption" style="padding-left: {match.start}ch">… {hidden:,} more …</span>'
+        else f'<span class="try caption">… {hidden:,} more …</span>'
         for text in tried
     )
     if found:
         lines += (
-            f'<span class="try found" style="padding-left: {match.start}ch"><b class="piece" style="--c: '
-            f'var(--token-{place % COLORS})">{_written(last, prefix)}</b><small>id {match.id}</small></span>'
+            f'<span class="try found"><b class="piece" style="--c: var(--token-{place % COLORS})">'
+            f"{_written(last, prefix)}</b><small>id {match.id}</small></span>"
         )
     said = "No entry fits" if not found else f"Try {len(match.tried)} fits" if len(match.tried) > 1 else "Fits at once"
     return f'<li><p class="small-title">{said}, from character {match.start}</p><div class="tries">{lines}</div></li>'
 
 
-def _written(text: str, prefix: int) -> str:
-    shown = piece_html(text[prefix:].encode("utf-8"))
-    return f'<span class="prefix">{escape(text[:prefix])}</span>{shown}' if prefix else shown
+def _written(text: str, prefix: str) -> str:
+    return f'<span class="prefix">{escape(prefix)}</span>{piece_html(text[len(prefix) :].encode("utf-8"))}'
 
 
 def lattice_html(word: str, lattice: Any) -> str:
