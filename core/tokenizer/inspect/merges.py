@@ -130,7 +130,8 @@ def rank_meaning(tokenizer: Tokenizer) -> str:
     """What `rank` counts, for people.
 
     tiktoken has no list of merges: any two neighbours are joined whose bytes are a token, and the rank is that token's
-    id. Files that were made from it list every cut of a token as a merge; there the id is shown, which its users know.
+    id. Files that were made from it list every cut of a token as a merge; there the id is shown, which its users know,
+    and so it is for SentencePiece's BPE, which joins neighbours in the same way, the highest score (lowest id) first.
     """
     return "id of the merged token" if _ranks_are_ids(_checked(tokenizer)) else "place in the list of merges"
 
@@ -154,6 +155,7 @@ def merge_ranks(tokenizer: Tokenizer) -> dict[Pair, int]:
     return {pair: made[by_id] for pair, made in found.ranks.items()}
 
 
+@functools.lru_cache(maxsize=4)
 def _ranks_are_ids(tokenizer: BPETokenizer | HubTokenizer) -> bool:
     made = [id for _, id in sorted(tokenizer.ranks.values())]
     return len(set(made)) < len(made) and made == sorted(made)

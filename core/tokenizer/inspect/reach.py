@@ -41,6 +41,7 @@ class Reach:
 
     def __init__(self, tokenizer: Tokenizer, bytes_of: Mapping[int, bytes]) -> None:
         self.tokenizer = tokenizer
+        self._target = tokenizer.for_target()  # of a translator, which may have another for what it writes
         self._bytes = bytes_of
         self._seen: set[int] = set()  # tokens of texts that were tried
         self._reasons: dict[int, str] = {}
@@ -73,7 +74,10 @@ class Reach:
     def _encoded(self, texts: list[str]) -> list[list[int]]:
         """Texts that the tokenizer cannot take (a word that it has no unknown token for) become nothing."""
         try:
-            return self.tokenizer.encode_batch(texts)
+            found = self.tokenizer.encode_batch(texts)
+            if self._target is not self.tokenizer:
+                found = [ids + more for ids, more in zip(found, self._target.encode_batch(texts), strict=True)]
+            return found
         except TextError:
             if len(texts) == 1:
                 return [[]]
@@ -147,7 +151,10 @@ class Reach:
             return "the pre-tokenisation cuts it: " + " | ".join(visible(chunk.encode()) for chunk in cut)
         if not cut:
             return "the pre-tokenisation drops it"
-        return f"the model prefers {self._shown(self._encoded([text])[0])}"
+        try:
+            return f"the model prefers {self._shown(tokenizer.encode(text).ids)}"
+        except TextError:
+            return "the tokenizer cannot take its text"
 
     def _shown(self, ids: list[int]) -> str:
         return " + ".join(visible(self.tokenizer.token_bytes(id)) for id in ids) or "nothing"
