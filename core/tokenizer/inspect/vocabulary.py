@@ -139,8 +139,9 @@ class Vocabulary:
 
         by: "text" (the query is a part of the token's text; signs such as "·", "⏎" and "Ġ" may stand for what they
         mean), "regex" (is found in its text), "id" ("7", "7-9", "7, 9") or "bytes" (hex, a part of its bytes).
-        only: "all", "unreachable" or one of KINDS. order: "id", "longest" (in bytes), "shortest" or "text".
-        TextError for a query that cannot be read. Special tokens are searched too.
+        only: "all", "unreachable" or one of KINDS. script, lengths (in bytes): as the histograms count them, which
+        leave special tokens out. order: "id", "longest" (in bytes), "shortest" or "text". TextError for a query that
+        cannot be read.
         """
         if by not in WAYS or order not in ORDERS or only not in ("all", "unreachable", *KINDS):
             raise TextError("A search is by text, regex, id or bytes, of all, unreachable or one kind of tokens.")

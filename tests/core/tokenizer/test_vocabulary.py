@@ -77,6 +77,10 @@ def test_histograms_count_every_token_once(tokenizer):
     assert sum(n for _, n in words.kind_histogram()) == words.size
     scripts = words.script_histogram()
     assert scripts == sorted(scripts, key=lambda item: -item[1])
+    for script, n in scripts:
+        assert words.search(script=script).total == n
+    for length, n in lengths.items():
+        assert words.search(lengths=range(length, length + 1)).total == n
     longest = words.longest(5)
     assert [len(e.bytes) for e in longest] == sorted((len(e.bytes) for e in plain), reverse=True)[:5]
 
