@@ -149,7 +149,7 @@ def _longest(entries: Sequence[Any]) -> str:
 
 
 def reach_html(unreachable: int | None, size: int) -> str:
-    """HTML of how many tokens no text becomes; None: not counted yet, assets/tokenizer-vocabulary.js asks for it."""
+    """HTML of how many tokens no text becomes; None: not counted yet; the page asks for it."""
     if unreachable is None:
         return '<p class="caption" data-pending>Tokens that no text becomes are being looked for …</p>'
     if not unreachable:

@@ -117,6 +117,17 @@ def test_a_word_is_chosen_by_its_place(runs):
     for nonsense in (None, "2", -1, 10**9, 1.5, [], {"a": 1}):
         assert merges.choose_word(work(), "", event(word=nonsense)) == (gr.skip(),) * 3
     assert merges.choose_word(work(), "", event())[0] == gr.skip()
+    for nonsense in (None, [], "x", 7):
+        assert merges.choose_word(work(), None, SimpleNamespace(_data=nonsense))[0] == gr.skip()
+        asked = work(), None, "text", "all", "id", ""
+        assert vocabulary.narrow_vocabulary(*asked, SimpleNamespace(_data=nonsense))[-1] == ""
+    for values in (
+        (None, "text", None, "id"),
+        ("a", None, "all", "id"),
+        ("a", [], "all", "id"),
+        ("a", "text", "all", {}),
+    ):
+        assert "notice" in search(*values)[0]
 
 
 def test_a_long_word_is_a_sentence_and_a_long_text_is_read_in_part(runs):

@@ -107,7 +107,7 @@ def choose_word(work: Work, typed: str, event: gr.EventData) -> tuple[Any, ...]:
     try:
         tokenizer = tokenizers.open_tokenizer(work.tokenizer, work.model)
         words = words_of(work, tokenizer, typed)
-        place = event._data.get("word")
+        place = event._data.get("word") if isinstance(event._data, dict) else None
         if not isinstance(place, int) or not 0 <= place < len(words):
             return gr.skip(), gr.skip(), gr.skip()
         return *player_of(work, tokenizer, words[place]), words[place]
@@ -117,7 +117,7 @@ def choose_word(work: Work, typed: str, event: gr.EventData) -> tuple[Any, ...]:
 
 def words_of(work: Work, tokenizer: Tokenizer, typed: str) -> list[str]:
     """The distinct words of what was typed, or else of the text, in order. TextError for tokenizers without merges."""
-    text = clean_text(typed[:OWN_WORDS] or work.text)
+    text = clean_text((typed or "")[:OWN_WORDS] or work.text)
 
     def find() -> list[str]:
         find_words = choice_words if choosing(tokenizer) else chunks

@@ -151,7 +151,7 @@ def narrow_vocabulary(
     work: Work, query: str, by: str, only: str, order: str, narrow: str, event: gr.EventData
 ) -> tuple[Any, ...]:
     """A bar was clicked, or what it limited the search to was taken away."""
-    narrow = str(event._data.get("narrow") or "")[:60]
+    narrow = str(event._data.get("narrow") or "")[:60] if isinstance(event._data, dict) else ""
     return *_found_updates(_found(work, query, by, only, order, narrow, 0)), narrowed_html(narrow), narrow
 
 
@@ -190,7 +190,7 @@ def _found(work: Work, query: str, by: str, only: str, order: str, narrow: str, 
     """Message, results, offset, and how the buttons before and after are to be."""
     try:
         words = vocabulary_of(work)
-        offset = max(0, int(offset))
+        query, offset = query or "", max(0, int(offset))
         if len(query) > QUERY:
             raise TextError(f"A search has at most {QUERY} characters.")
         found = words.search(query, by, only=only, order=order, offset=offset, limit=PAGE, **limits(narrow))
