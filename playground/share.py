@@ -21,7 +21,7 @@ LONGEST = 200_000  # characters of a link that are looked at
 def wire_share(demo: gr.Blocks, header: Header, fields: dict[str, Any], site: Site) -> None:
     """fields: names in the address -> components of the tabs, beside "model" and "text" of the header."""
     everything = {"model": header.model, "text": header.text, **fields}
-    given = gr.Textbox(visible=False)
+    given = gr.Textbox(visible=False, label="Link")
 
     def arrive_by_link(link: str) -> list[Any]:
         return restore(link, fields, site)
@@ -64,7 +64,9 @@ def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
         if state["tokenizer"] in [key for _, key in tokenizers.choices(site)]:
             wanted["tokenizer"] = state["tokenizer"]
         else:
-            problem = problem or f"The link names the tokenizer {str(state['tokenizer'])[:80]!r}, which is not listed here."
+            problem = (
+                problem or f"The link names a tokenizer that is not listed here: {str(state['tokenizer'])[:80]!r}."
+            )
     if not isinstance(text, str) or text_problem(text):
         text = opening_text
     settled = (model or "", text)

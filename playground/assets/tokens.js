@@ -164,7 +164,7 @@
   async function copy(text) {
     try {
       await navigator.clipboard.writeText(text);
-    } catch {  // not on a page without https
+    } catch {  // only pages that are served securely have a clipboard
       const area = Object.assign(document.createElement('textarea'), {value: text});
       document.body.append(area);
       area.select();

@@ -12,9 +12,10 @@ from core.tokenizer.visible import segments, visible
 def token_data(encoding: Any, text: str, start: int, stop: int, name: str) -> str:
     """JSON of the tokens from `start` to `stop` of an Encoding, small enough for hundreds of thousands of them.
 
-    "types": [id, HTML, bytes in hex, visible text, whether part of a character, whether special, the characters that
-    it touches if they are more than itself] of each distinct token; "tokens": which of them stands there. "chars" and "bytes": for each token where it starts, counted from the
-    start of the one before, and how long it is; the first counts from "first". "text": the characters of these tokens.
+    "types": [id, HTML, bytes in hex, visible text, whether part of a character, whether special, the characters
+    that it touches if they are more than itself] of each distinct token; "tokens": which of them stands there. "chars"
+    and "bytes": for each token where it starts, counted from the start of the one before, and how long it is; the
+    first counts from "first". "text": the characters of these tokens.
     """
     types: dict[tuple[int, bytes, bool, str], int] = {}
     tokens = []
@@ -24,22 +25,25 @@ def token_data(encoding: Any, text: str, start: int, stop: int, name: str) -> st
         whole = text[slice(*char_spans[i])] if is_partial(piece) else ""
         tokens.append(types.setdefault((id, piece, special[i], whole), len(types)))
     all_of_it = stop - start == len(encoding)
-    first, last = (0, len(text)) if all_of_it or not char_spans else (char_spans[0][0], max(end for _, end in char_spans))
-    return json.dumps(
+    first, last, first_byte = 0, len(text), 0
+    if char_spans and not all_of_it:
+        first, last, first_byte = char_spans[0][0], max(end for _, end in char_spans), byte_spans[0][0]
+    data = json.dumps(
         {
             "name": name,
             "total": len(encoding),
             "start": start,
             "text": text[first:last],
-            "first": [first, 0 if all_of_it or not byte_spans else byte_spans[0][0]],
+            "first": [first, first_byte],
             "types": [token_type(*key) for key in types],
             "tokens": tokens,
             "chars": steps(char_spans, first),
-            "bytes": steps(byte_spans, 0 if all_of_it or not byte_spans else byte_spans[0][0]),
+            "bytes": steps(byte_spans, first_byte),
         },
         ensure_ascii=False,
         separators=(",", ":"),
     )
+    return data.replace("<", "\\u003c")  # Gradio warns of a script in a text
 
 
 def token_type(id: int, piece: bytes, special: bool, whole: str = "") -> list[Any]:

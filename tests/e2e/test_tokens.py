@@ -1,4 +1,4 @@
-"""Tokens, text and table in a real browser: linked both ways, by mouse and keyboard, drawn as they come into view; links."""
+"""Tokens, text and table in a browser: linked both ways, by mouse and keyboard, drawn as they come into view; links."""
 
 import csv
 import io
@@ -31,7 +31,9 @@ def settle(page, text):
 
 
 def lit(page, where):
-    return page.locator(f"{where} .lit").evaluate_all("all => all.map((e) => e.dataset.i ?? `${e.dataset.a}-${e.dataset.b}`)")
+    """The numbers of the tokens that are lit there; in the text, of the first and the last that hold the characters."""
+    number = "(e) => e.dataset.i ?? `${e.dataset.a}-${e.dataset.b}`"
+    return page.locator(f"{where} .lit").evaluate_all(f"all => all.map({number})")
 
 
 def test_hover_links_token_row_and_text_both_ways(page):

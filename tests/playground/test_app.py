@@ -23,7 +23,8 @@ def test_the_page_builds_with_and_without_models(kept, request):
     if kept == "no_runs":
         assert "There is no trained model yet" in text
     else:
-        assert 'role=\\"alert\\"' not in text and "head-cell" in text and "token-strip" in text
+        assert 'role=\\"alert\\"' not in text
+        assert "head-cell" in text and "token-view" in text and "merge-player" in text
 
 
 def test_controls_have_labels_and_no_endpoint_is_public_by_accident(runs):

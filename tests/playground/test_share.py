@@ -56,15 +56,18 @@ def test_a_link_opens_no_tokenizer_that_is_not_listed(runs, tokenizer):
 
 @pytest.mark.parametrize(
     "state",
-    [{"special": "yes"}, {"by": "c"}, {"by": ["a"]}, {"by": {}}, {"search": 7}, {"search": "x" * 2_000}, {"with": "tiny-gpt"},
-     {"with": ["other"]}, {"with": [["tiny-gpt"]]}, {"with": ["tiny-gpt"] * 9}, {"much": 4}, {"else": "x"}],
+    [{"special": "yes"}, {"by": "c"}, {"by": ["a"]}, {"by": {}}, {"search": 7}, {"search": "x" * 2_000},
+     {"with": "tiny-gpt"}, {"with": ["other"]}, {"with": [["tiny-gpt"]]}, {"with": ["tiny-gpt"] * 9}, {"much": 4},
+     {"else": "x"}],
 )  # fmt: skip
 def test_values_that_a_field_cannot_hold_change_nothing(runs, state):
     name = next(iter(state))
     assert restored(state).get(name, SKIP) == SKIP
 
 
-@pytest.mark.parametrize("raw", ["", "no json", "[]", "7", "null", "{", "[" * 100_000, '{"text": "x"' + " " * 300_000 + "}"])
+@pytest.mark.parametrize(
+    "raw", ["", "no json", "[]", "7", "null", "{", "[" * 100_000, '{"text": "x"' + " " * 300_000 + "}"]
+)
 def test_rubbish_changes_nothing(runs, raw):
     assert set(map(str, restored({}, raw=raw).values())) == {str(SKIP)}
 

@@ -16,7 +16,9 @@ from playground.views.notice import notice
 
 # All that can be asked of a public page. Whatever is added here must be safe with any values, from anybody.
 PUBLIC_ENDPOINTS = {
-    "settle_text", "change_model", "use_example", "refresh_models", "first_page", "other_page", "js_fn", "lambda",
+    "settle_text", "change_model", "use_example", "refresh_models", "arrive_by_link", "js_fn", "lambda",
+    "refresh", "refresh_tokenizers", "open_part", "other_page", "choose_word", "type_words", "compare_with",
+    "search_vocabulary", "narrow_vocabulary", "page_before", "page_after", "count_unreachable", "render_again", "cut_text",
     "follow", "retarget", "change_kind", "change_head", "open_head", "open_numbers", "decode_columns", "show_settings",
     "stop_columns", "arrive", "follow_run", "draw", "tick", "choose", "table_html",
 }  # fmt: skip
@@ -34,7 +36,8 @@ def by_label(demo, label):
 
 def test_a_public_page_has_no_endpoint_that_changes_anything(runs):
     assert endpoints(app.build_app(PUBLIC)) == PUBLIC_ENDPOINTS
-    assert PUBLIC_ENDPOINTS | {"start_training", "delete", "export", "look_at_data"} < endpoints(app.build_app())
+    own = {"start_training", "delete", "export", "look_at_data", "start_tokenizer", "add_tokenizer_file"}
+    assert PUBLIC_ENDPOINTS | own < endpoints(app.build_app())
 
 
 def test_members_train_on_modal_and_nowhere_else(runs):

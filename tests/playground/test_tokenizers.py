@@ -62,7 +62,9 @@ def test_a_file_that_changed_is_opened_again(runs, tmp_path):
         assert tokenizers.open_tokenizer(str(file), None).to_json() == tokenizer.to_json()
 
 
-@pytest.mark.parametrize("key", ["hf:org/name", "/etc/passwd", "../x", "~", "own:../../x", "own:/etc", "tiktoken:../x", "tiktoken:gpt2"])
+@pytest.mark.parametrize(
+    "key", ["hf:org/name", "/etc/passwd", "../x", "~", "own:../../x", "own:/etc", "tiktoken:../x", "tiktoken:gpt2"]
+)
 def test_strangers_open_nothing_but_runs(runs, key):
     save_own("mine", train_bpe(["mine"], 259), {})
     for site in (PUBLIC, STUDIO):

@@ -61,7 +61,7 @@ class TokenizerTab:
     def refresh(
         self, settled: tuple[str, str], key: str | None, parse_special: bool, opened: str, *inputs: Any
     ) -> list[Any]:
-        """Something changed: the message, the work, and the views of the part that is open; others wait till they are."""
+        """Something changed: the message, the work, and the views of the part that is open."""
         work = Work((key or MODELS_OWN).strip(), settled[0] or None, settled[1], parse_special)
         try:
             tokenizers.open_tokenizer(work.tokenizer, work.model)

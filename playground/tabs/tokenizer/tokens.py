@@ -45,7 +45,9 @@ def build(site: Site, work: Work) -> TokensPart:
     message, counts, tokens, page = page_of(work, 1)
     with gr.Row(elem_classes="toolbar"):
         counts_html = gr.HTML(counts, elem_id="token-counts", elem_classes="grow", js_on_load=None)
-        show_radio = gr.Radio(SHOW, value="ids", label="Under each token", elem_id="token-show", elem_classes="segmented")
+        show_radio = gr.Radio(
+            SHOW, value="ids", label="Under each token", elem_id="token-show", elem_classes="segmented"
+        )
     message_html = gr.HTML(message, js_on_load=None)
     slider = gr.Slider(
         1, page["maximum"], value=1, step=1, label=f"Part of {PAGE:,} tokens", visible=page["visible"],
@@ -91,8 +93,8 @@ def page_of(work: Work, page: int) -> tuple[str, str, str, dict[str, Any]]:
     sentences = []
     if pages > 1:
         sentences.append(
-            f"Here are tokens {start:,} to {stop - 1:,} of {total:,}; the counts are for the whole text, copies and files "
-            "for this part."
+            f"Here are tokens {start:,} to {stop - 1:,} of {total:,}; the counts are for the whole text, copies and "
+            "files for this part."
         )
     if clean_text(work.text) != work.text:
         sentences.append("Half surrogate pairs have no UTF-8: each was read as U+FFFD.")

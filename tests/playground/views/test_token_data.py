@@ -1,4 +1,4 @@
-"""The tokens as the page draws them: the data says exactly what the encoding says, and nothing in it is HTML by chance."""
+"""The tokens as the page draws them: the data says what the encoding says, and nothing in it is HTML by chance."""
 
 import json
 import random
@@ -13,7 +13,8 @@ from playground.views.tokens import counts_line, piece_html, token_data
 
 TOKENIZER = train_bpe(["hello world コーヒー hello"], 275)
 NASTY = [
-    "", " ", "a", "か", "かき", "hé か\n", "\t\r\n\r\n", "a\x00b", "<script>alert('x')</script>", "&lt;b&gt; \"quoted\"",
+    "", " ", "a", "か", "かき", "hé か\n", "\t\r\n\r\n", "a\x00b", "<script>alert('x')</script>",
+    "&lt;b&gt; \"quoted\"",
     "\U0001f469\u200d\U0001f469\u200d\U0001f467🇯🇵", "Z\u0337\u0327a\u0334", "hello <s> world</s>", "a" * 500,
 ]  # fmt: skip
 
@@ -53,7 +54,7 @@ def test_the_data_is_the_encoding(parse_special):
             for (_, html, _, shown, partial, _, whole), piece in zip(types, encoding.pieces[start:stop]):
                 assert html == piece_html(piece) and shown == visible(piece)
                 assert "<" not in html.replace("<i class=", "").replace("</i>", "")
-                assert bool(partial) == bool(whole) == (b"\xef\xbf\xbd" in piece.decode(errors="replace").encode() != piece)
+                assert bool(partial) == bool(whole) == (piece.decode(errors="replace").encode() != piece)
         if n and not parse_special:
             assert json.loads(token_data(encoding, text, 0, n, name="x"))["text"] == text
 
