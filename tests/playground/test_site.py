@@ -18,7 +18,8 @@ from playground.views.notice import notice
 PUBLIC_ENDPOINTS = {
     "settle_text", "change_model", "use_example", "refresh_models", "arrive_by_link", "js_fn", "lambda",
     "refresh", "refresh_tokenizers", "open_part", "other_page", "choose_word", "type_words", "compare_with",
-    "search_vocabulary", "narrow_vocabulary", "page_before", "page_after", "count_unreachable", "render_again", "cut_text",
+    "search_vocabulary", "narrow_vocabulary", "page_before", "page_after", "count_unreachable",
+    "render_again", "cut_text",
     "follow", "retarget", "change_kind", "change_head", "open_head", "open_numbers", "decode_columns", "show_settings",
     "stop_columns", "arrive", "follow_run", "draw", "tick", "choose", "table_html",
 }  # fmt: skip
