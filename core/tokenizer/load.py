@@ -15,9 +15,9 @@ from core.run import default_runs_dir
 from core.tokenizer.base import Tokenizer, special_token_entries, tokenizer_json
 from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.char import CharTokenizer
-from core.tokenizer.json_check import check_document
-from core.tokenizer.marian import MarianTokenizer, has_marian_files
-from core.tokenizer.tiktoken_ranks import PATTERN_STEMS, TIKTOKEN_NAMES, load_tiktoken, tokenizer_from_ranks
+from core.tokenizer.files.json_check import check_document
+from core.tokenizer.files.marian import MarianTokenizer, has_marian_files
+from core.tokenizer.files.tiktoken_ranks import PATTERN_STEMS, TIKTOKEN_NAMES, load_tiktoken, tokenizer_from_ranks
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
 PIECE_FILES = ("tokenizer.model", "spiece.model")  # of a directory
@@ -120,7 +120,7 @@ def tokenizer_from_files(
     ((name, content),) = files.items()
     suffix = Path(name).suffix.lower()
     if suffix in PIECE_SUFFIXES:
-        from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
+        from core.tokenizer.files.sentencepiece_file import SentencePieceTokenizer
 
         return SentencePieceTokenizer(content, source or name), {"tokenizer.model": content}
     if suffix == RANKS_SUFFIX:

@@ -176,7 +176,7 @@ def _tried(folder: Path, files: list[str], pattern: str) -> dict[str, Any]:
     question = json.dumps({"folder": str(folder), "files": files, "pattern": pattern})
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "core.tokenizer.try_file"], input=question.encode(), capture_output=True,
+            [sys.executable, "-m", "core.tokenizer.files.try_file"], input=question.encode(), capture_output=True,
             timeout=TRY_LIMIT, env=environment(RUST_BACKTRACE="0"),
         )  # fmt: skip
         answer = json.loads(done.stdout)

@@ -20,9 +20,9 @@ from core.errors import RunError, TextError
 from core.tokenizer.base import Tokenizer, clean_text
 from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.byte_map import CHAR_TO_BYTE, from_visible, to_visible
+from core.tokenizer.files.sentencepiece_file import SentencePieceTokenizer
+from core.tokenizer.files.sentencepiece_model import NORMAL, SPACE, model_to_json
 from core.tokenizer.hub import HubTokenizer
-from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
-from core.tokenizer.sentencepiece_model import NORMAL, SPACE, model_to_json
 from core.tokenizer.spans import Span
 
 MAX_BYTES = 1000  # of a word whose merges are shown

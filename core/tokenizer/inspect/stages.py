@@ -19,6 +19,8 @@ from typing import Any
 from core.tokenizer.base import Encoding, Tokenizer, clean_text
 from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.byte_map import to_visible
+from core.tokenizer.files.marian import MarianTokenizer
+from core.tokenizer.files.sentencepiece_file import SentencePieceTokenizer
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.inspect.describe import (
     describe_model,
@@ -27,8 +29,6 @@ from core.tokenizer.inspect.describe import (
     describe_pre_tokenizer,
     describe_processor,
 )
-from core.tokenizer.marian import MarianTokenizer
-from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
 from core.tokenizer.spans import Span
 
 

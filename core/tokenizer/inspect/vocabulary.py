@@ -17,11 +17,11 @@ import regex
 
 from core.errors import TextError
 from core.tokenizer.base import Tokenizer
+from core.tokenizer.files.sentencepiece_file import SentencePieceTokenizer
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.inspect.merges import rank_of_token
 from core.tokenizer.inspect.reach import Reach
 from core.tokenizer.inspect.script import script_of
-from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
 from core.tokenizer.visible import from_signs, visible
 
 KINDS = ("special", "added", "byte", "partial", "space", "word", "part")

@@ -11,8 +11,8 @@ from core.errors import RunError, TextError
 from core.tokenizer import BPETokenizer, load_tokenizer, train_bpe
 from core.tokenizer.base import clean_text
 from core.tokenizer.bpe import merge_chunk, merge_long_chunk
+from core.tokenizer.files.tiktoken_ranks import from_tiktoken
 from core.tokenizer.split import PATTERNS
-from core.tokenizer.tiktoken_ranks import from_tiktoken
 
 KNOWN = ["gpt2", "gpt4", "none"]
 

@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 
 from core.tokenizer import BPETokenizer, CharTokenizer, HubTokenizer, load_tokenizer, train_bpe
 from core.tokenizer.base import clean_text
+from core.tokenizer.files.tiktoken_ranks import from_tiktoken
 from core.tokenizer.inspect import count, token_rows
 from core.tokenizer.split import PATTERNS
-from core.tokenizer.tiktoken_ranks import from_tiktoken
 from tests.core.tokenizer.conftest import ALPHABETS, NASTY
 from tests.core.tokenizer.kinds import KINDS, TEXTS, precompiled
 

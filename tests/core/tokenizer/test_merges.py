@@ -10,9 +10,9 @@ from core.errors import TextError
 from core.tokenizer import BPETokenizer, CharTokenizer, HubTokenizer, train_bpe
 from core.tokenizer.base import clean_text
 from core.tokenizer.byte_map import from_visible, to_visible
+from core.tokenizer.files.tiktoken_ranks import from_tiktoken
 from core.tokenizer.inspect import chunks, merge_steps, merge_tree, rank_meaning
 from core.tokenizer.split import PATTERNS
-from core.tokenizer.tiktoken_ranks import from_tiktoken
 from tests.core.tokenizer.kinds import KINDS, TEXTS
 
 BYTE_LEVEL = ["byte_level", "byte_level_nfc", "digits_and_added", "ignoring_merges"]
@@ -243,7 +243,7 @@ def test_odd_words(make_tokenizer):
 def test_sentencepiece_bpe_models(tmp_path):
     import sentencepiece
 
-    from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
+    from core.tokenizer.files.sentencepiece_file import SentencePieceTokenizer
 
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXTS), model_prefix=str(tmp_path / "m"), vocab_size=100, model_type="bpe",

@@ -7,8 +7,8 @@ from tokenizers import Tokenizer
 
 from core.tokenizer import BPETokenizer, CharTokenizer, HubTokenizer
 from core.tokenizer.base import clean_text
+from core.tokenizer.files.sentencepiece_file import SentencePieceTokenizer
 from core.tokenizer.inspect import stages
-from core.tokenizer.sentencepiece_file import SentencePieceTokenizer
 from tests.core.tokenizer.kinds import KINDS, TEXTS, precompiled
 
 
