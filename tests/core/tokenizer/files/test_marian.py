@@ -24,7 +24,7 @@ FRENCH = [
     "je voudrais une tasse de café.",
     "où est la gare ? elle n'est pas loin !",
 ] * 20
-MORE = Path(__file__).parents[3].joinpath("LICENSE").read_text(encoding="utf-8").splitlines()
+MORE = Path(__file__).parents[4].joinpath("LICENSE").read_text(encoding="utf-8").splitlines()
 
 
 def train(texts, size, kind):
