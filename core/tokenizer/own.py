@@ -1,6 +1,7 @@
 """Tokenizers of a person's own, trained here or brought as a file: a folder each, beside the runs.
 
     RUNS_DIR/.tokenizers/NAME/   about.json   tokenizer.json, or tokenizer.model, *.tiktoken, vocab.json and merges.txt
+                                 [tokenizer_config.json chat_template.jinja ...]
 
 `load_tokenizer(NAME)` finds them, after bundled runs and runs of the same name. A file that is brought is opened and
 tried before it is kept, and what is kept is only ever read as data.
@@ -26,6 +27,7 @@ from core.strict import from_dict
 from core.tokenizer.base import Tokenizer
 
 ABOUT = "about.json"
+BESIDE = ("tokenizer_config.json", "chat_template.jinja", "chat_template.json", "special_tokens_map.json")
 MAX_BYTES = 64 << 20  # of a file that is brought; the largest published tokenizer.json have about 35 MB
 TRY_LIMIT = 60.0  # seconds
 
@@ -113,12 +115,14 @@ def save_own(name: str, tokenizer: Tokenizer, about: dict[str, Any], runs_dir: P
 
 def add_file(name: str, *paths: str | Path, pattern: str = "", runs_dir: Path | None = None) -> About:
     """Keep a tokenizer's own file: a tokenizer.json, a SentencePiece model (.model, .spm), a .tiktoken list of ranks,
-    or vocab.json and merges.txt (both are given). UserError, one sentence, if it is too large or cannot be used.
+    or vocab.json and merges.txt (both are given); beside it what it says of chats (BESIDE), which is kept as it is.
+    UserError, one sentence, if it is too large or cannot be used.
 
     pattern: how a .tiktoken file that has not the name of a published encoding cuts text: gpt2, gpt4, o200k, none.
     """
     check_tokenizer_name(name)
     files = _read_files([Path(path) for path in paths])
+    beside = {file: files.pop(file) for file in BESIDE if file in files and len(files) > 1}
     with tempfile.TemporaryDirectory(prefix="tokenizer-") as folder:
         for file, content in files.items():
             (Path(folder) / file).write_bytes(content)
@@ -127,7 +131,7 @@ def add_file(name: str, *paths: str | Path, pattern: str = "", runs_dir: Path | 
         for file in answer["kept"]:
             kept[file] = (Path(folder) / "kept" / file).read_bytes()
     about = {"kind": answer["kind"], "vocab_size": answer["vocab_size"], "how": "from a file", "data": ", ".join(files)}
-    return _keep(name, kept, about, runs_dir)
+    return _keep(name, kept | beside, about, runs_dir)
 
 
 def delete_own(name: str, runs_dir: Path | None = None) -> None:

@@ -1,6 +1,6 @@
 """Open a tokenizer's file that somebody brings, and try it: in a process of its own, with limits.
 
-    python -m core.tokenizer.files.try_file < question.json      what core.tokenizer.own runs; it answers in JSON
+python -m core.tokenizer.files.try_file < question.json      what core.tokenizer.own runs; it answers in JSON
 """
 
 import contextlib

@@ -60,14 +60,14 @@ def build() -> OwnPart:
             spare = gr.Button("Keep it", size="sm", min_width=90, elem_id="own-spare")
         gr.HTML(
             '<p class="caption">A tokenizer that you have: a tokenizer.json, a SentencePiece model, a .tiktoken file, '
-            "or vocab.json with merges.txt.</p>",
+            "or vocab.json with merges.txt; with its tokenizer_config.json or chat_template.jinja, if it has one.</p>",
             js_on_load=None,
         )
         with gr.Row(equal_height=False, elem_classes="train-buttons"):
             files = gr.File(
                 label="Tokenizer's file",
                 file_count="multiple", type="filepath", height=120, elem_id="own-files",
-                file_types=[".json", ".model", ".spm", ".tiktoken", ".txt"], scale=3, min_width=260,
+                file_types=[".json", ".model", ".spm", ".tiktoken", ".txt", ".jinja"], scale=3, min_width=260,
             )  # fmt: skip
             name = gr.Textbox("", label="Name", max_length=64, min_width=160, elem_id="own-name")
             add = gr.Button("Add the file", size="sm", min_width=110, elem_id="own-add")

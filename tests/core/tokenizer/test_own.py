@@ -10,6 +10,7 @@ import pytest
 from core.errors import RunError, UserError
 from core.tokenizer import BPETokenizer, load_tokenizer, train_bpe
 from core.tokenizer import own as module
+from core.tokenizer.chat import chat_template_of
 from core.tokenizer.load import tokenizer_from_files
 from core.tokenizer.own import (
     add_file,
@@ -109,6 +110,18 @@ def test_files_of_every_kind(trained, tmp_path):
     with pytest.raises(RunError, match="already"):
         add_file("a", tmp_path / "tokenizer.json")
     assert {own.name for own in own_tokenizers()} == set("abcd")
+
+
+def test_what_a_tokenizer_says_of_chats_is_kept_beside_it(trained, runs, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(trained.to_json())
+    settings = {"bos_token": "<s>", "chat_template": "{{ bos_token }}{{ messages[0].content }}"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(RunError):  # alone it is no tokenizer
+        add_file("chatty", tmp_path / "tokenizer_config.json")
+    about = add_file("chatty", tmp_path / "tokenizer_config.json", tmp_path / "tokenizer.json")
+    assert about.data == "tokenizer.json" and load_tokenizer("chatty").to_json() == trained.to_json()
+    found = chat_template_of("chatty")
+    assert found.templates == {"default": settings["chat_template"]} and found.special_tokens == {"bos_token": "<s>"}
 
 
 def test_what_is_too_large_or_no_file(tmp_path, monkeypatch):
