@@ -307,3 +307,19 @@ def test_wrong_usage_and_wrong_names(call, files):
     unigram.write_text(KINDS["unigram"]().to_str(), encoding="utf-8")
     assert isinstance(load_tokenizer(unigram), HubTokenizer)
     assert "BPE" in one_sentence(*call("tokenizer", "merges", "x", "--tokenizer", unigram))
+
+
+def test_the_words_of_the_command_line_are_those_of_the_functions():
+    from core.tokenizer.inspect.vocabulary import KINDS as TOKEN_KINDS
+    from playground.cli_tokenizer import KINDS as WORDS
+
+    assert WORDS == ("all", *TOKEN_KINDS, "unreachable")
+
+
+def test_bytes_that_are_no_text(call, files):
+    """What the shell hands on as bytes that are no UTF-8 becomes U+FFFD, as everywhere."""
+    for command in (["tokenize", "--stages"], ["tokenizer", "merges"]):
+        code, out, _ = call(*command, "--tokenizer", files / "small.json", "--json", "a\udcff")
+        assert code == 0 and json.loads(out)
+    code, out, _ = call("tokenizer", "compare", "--with", files / "small.json", "--json", "a\udcff")
+    assert code == 0 and json.loads(out)["results"][0]["text"] == "a\ufffd"
