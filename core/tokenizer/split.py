@@ -16,9 +16,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import regex
-
 from core.errors import TextError
+from core.tokenizer.safe_regex import compile_pattern
 
 PATTERNS = {
     "gpt2": r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
@@ -29,11 +28,10 @@ PATTERNS = {
 }
 TIME_LIMIT = 5.0  # seconds that a regular expression of a user's own may take on one text, and for ...
 TIME_PER_CHARACTER = 1e-6  # ... each of its characters
-MAX_PATTERN = 2_000  # characters
 
 # What is read differently by the `tokenizers` package (Oniguruma, in Ruby's syntax): anchors, which there mean lines,
-# flags other than i, intersections and POSIX classes in brackets, escapes that only one side knows.
-_NOT_PORTABLE = re.compile(r"\^|\$|\\[a-zA-Z]|\(\?[a-zA-Z-]+|\(\?#|\(\?P|&&|--|~~|\|\||\[\[?:")
+# flags other than i, recursion, intersections and POSIX classes in brackets, escapes that only one side knows.
+_NOT_PORTABLE = re.compile(r"\^|\$|\\[a-zA-Z]|\(\?[a-zA-Z-]+|\(\?[#P\d&|+]|&&|--|~~|\|\||\[\[?:")
 _PORTABLE_ESCAPES = frozenset("\\" + c for c in "pPsSdDwWrntbB") | {"(?i"}
 
 
@@ -47,8 +45,6 @@ def unportable_part(pattern: str) -> str | None:
 
 def check_pattern(pattern: str) -> "Splitter":
     """The splitter of a pattern that a tokenizer may be trained with. TextError if it is not valid or not portable."""
-    if len(pattern) > MAX_PATTERN:
-        raise TextError(f"The splitting pattern has {len(pattern):,} characters; it may have up to {MAX_PATTERN:,}.")
     if pattern not in ("none", *PATTERNS) and re.fullmatch(r"[\w.-]*", pattern):  # more likely a name mistyped
         what = f"There is no splitting pattern {pattern!r}" if pattern else "The splitting pattern is empty"
         raise TextError(f"{what}; choose {', '.join(PATTERNS)} or none, or write a regular expression.")
@@ -67,10 +63,7 @@ class Splitter:
         self._regex: Any = None
         if self.name == "none":
             return
-        try:
-            self._regex = regex.compile(PATTERNS.get(self.name, pattern))
-        except (regex.error, RecursionError) as error:
-            raise TextError(f"The splitting pattern is not a valid regular expression: {error}.") from error
+        self._regex = compile_pattern(PATTERNS.get(self.name, pattern), "The splitting pattern")
 
     def __call__(self, text: str) -> list[str]:
         if self._regex is None:

@@ -22,6 +22,7 @@ from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.inspect.merges import rank_of_token
 from core.tokenizer.inspect.reach import Reach
 from core.tokenizer.inspect.script import script_of
+from core.tokenizer.safe_regex import compile_pattern
 from core.tokenizer.visible import from_signs, visible
 
 KINDS = ("special", "added", "byte", "partial", "space", "word", "part")
@@ -30,7 +31,6 @@ ORDERS = ("id", "longest", "shortest", "text")
 REGEX_SECONDS = 1.0  # that a search by regular expression may take
 REGEX_LENGTH = 500  # characters of such an expression
 # Groups that call themselves, (?R) (?1) (?&name) (?P>name): they can take a gigabyte before the time is over.
-RECURSION = regex.compile(r"\(\?(?:R|&|P>|[+-]?\d)")
 
 
 @dataclass(frozen=True)
@@ -175,12 +175,7 @@ class Vocabulary:
     def _by_regex(self, query: str, ids: list[int]) -> list[int]:
         if len(query) > REGEX_LENGTH:
             raise TextError(f"A regular expression to search by has at most {REGEX_LENGTH} characters.")
-        if RECURSION.search(query):
-            raise TextError("A regular expression to search by cannot call its own groups, such as (?R) or (?1).")
-        try:
-            search = regex.compile(query).search
-        except (regex.error, RecursionError, OverflowError) as error:
-            raise TextError(f"{query!r} is not a valid regular expression: {error}.") from error
+        search = compile_pattern(query, "A regular expression to search by").search
         # All tokens as one text that the expression cannot see beyond would change what ^ and $ mean: token by token.
         deadline = time.monotonic() + REGEX_SECONDS
         try:
