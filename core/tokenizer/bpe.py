@@ -19,6 +19,7 @@ import regex
 from core.errors import TextError
 from core.tokenizer.base import Encoding, Tokenizer, clean_text, special_token_entries, tokenizer_json
 from core.tokenizer.byte_map import BYTE_ORDER, from_visible, to_visible
+from core.tokenizer.spans import exact_spans
 from core.tokenizer.split import Splitter
 
 Ranks = dict[tuple[int, int], tuple[int, int]]  # (left id, right id) -> (rank, id of the merged token)
@@ -146,20 +147,16 @@ class BPETokenizer(Tokenizer):
 
     def encode(self, text: str, *, parse_special: bool = False) -> Encoding:
         text = clean_text(text)
-        encoding = Encoding()
-        byte, char = 0, 0
+        ids: list[int] = []
+        pieces: list[bytes] = []
+        special_mask: list[bool] = []
         for part, special in self.parts(text) if parse_special else [(text, False)]:
-            if special:
-                data = part.encode("utf-8")
-                encoding.ids.append(self.special_tokens[part])
-                encoding.pieces.append(data)
-                encoding.byte_spans.append((byte, byte + len(data)))
-                encoding.char_spans.append((char, char + len(part)))
-                byte, char = byte + len(data), char + len(part)
-            else:
-                byte, char = self._encode_part(part, encoding, byte, char)
-            encoding.special_mask.extend([special] * (len(encoding.ids) - len(encoding.special_mask)))
-        return encoding
+            found = [self.special_tokens[part]] if special else self.encode_ids(part)
+            ids += found
+            # Two special tokens may share an id: their bytes are those of the name that the text has.
+            pieces += [part.encode("utf-8")] if special else [self._bytes_of[id] for id in found]
+            special_mask += [special] * len(found)
+        return Encoding(ids, pieces, *exact_spans(pieces), special_mask)
 
     def parts(self, text: str) -> Iterable[tuple[str, bool]]:
         """A text cut at its special tokens: (part, whether it is one)."""
@@ -171,30 +168,6 @@ class BPETokenizer(Tokenizer):
             end = match.end()
         if end < len(text):
             yield text[end:], False
-
-    def _encode_part(self, text: str, encoding: Encoding, byte: int, char: int) -> tuple[int, int]:
-        """Append a part's tokens; `byte` and `char` say where it starts, the returned ones where it ends."""
-        bytes_of = self._bytes_of
-        byte_spans, char_spans = encoding.byte_spans, encoding.char_spans
-        for chunk in self.splitter(text):
-            ids = self.encode_chunk(chunk)
-            pieces = [bytes_of[id] for id in ids]
-            encoding.ids.extend(ids)
-            encoding.pieces.extend(pieces)
-            ascii = chunk.isascii()
-            start, shift = byte, char - byte
-            if not ascii:  # the character that each byte belongs to
-                owner = [i for i, c in enumerate(chunk, start=char) for _ in range(len(c.encode("utf-8")))]
-            for piece in pieces:
-                end = byte + len(piece)
-                byte_spans.append((byte, end))
-                if ascii:
-                    char_spans.append((byte + shift, end + shift))
-                else:
-                    char_spans.append((owner[byte - start], owner[end - start - 1] + 1))
-                byte = end
-            char += len(chunk)
-        return byte, char
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         """By the `tokenizers` package; a regular expression of a user's own is matched here, by one engine only."""
@@ -210,8 +183,22 @@ class BPETokenizer(Tokenizer):
         special: Any = self.special_ids if skip_special else ()
         return b"".join([self._bytes_of.get(int(id), b"") for id in ids if int(id) not in special])
 
+    def fast(self) -> Any:
+        """As the package reads it, special tokens under names that no bytes are written as: with `ignore_merges` a
+        chunk that reads as one of them would be taken for it."""
+        if self._fast is None:
+            import tokenizers
+
+            hidden = {f"\ue000{name}": id for name, id in self.special_tokens.items()}
+            self._fast = tokenizers.Tokenizer.from_str(self._as_json(hidden))
+            self._fast.encode_special_tokens = True
+        return self._fast
+
     def to_json(self) -> str:
-        vocab = {to_visible(token): id for token, id in self.vocab.items()} | self.special_tokens
+        return self._as_json(self.special_tokens)
+
+    def _as_json(self, special_tokens: dict[str, int]) -> str:
+        vocab = {to_visible(token): id for token, id in self.vocab.items()} | special_tokens
         model = {
             "type": "BPE",
             "dropout": None,
@@ -225,7 +212,7 @@ class BPETokenizer(Tokenizer):
             "merges": [[to_visible(a), to_visible(b)] for a, b in self.merges],
         }
         return tokenizer_json(
-            added_tokens=special_token_entries(self.special_tokens),
+            added_tokens=special_token_entries(special_tokens),
             pre_tokenizer=self.splitter.to_json(),
             post_processor=self.post_processor,
             decoder={"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
@@ -246,6 +233,7 @@ class BPETokenizer(Tokenizer):
             or any(model.get(key) for key in unsupported)
             or (document.get("decoder") or {}).get("type") != "ByteLevel"
             or any(not t["special"] or t["single_word"] or t["lstrip"] or t["rstrip"] for t in added)
+            or len({t["normalized"] for t in added}) > 1  # the package looks for these one kind after the other
         ):
             return None
         special_tokens = {token["content"]: token["id"] for token in added}

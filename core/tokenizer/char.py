@@ -14,6 +14,7 @@ import regex
 
 from core.errors import TextError
 from core.tokenizer.base import Encoding, Tokenizer, clean_text, special_token_entries, tokenizer_json
+from core.tokenizer.spans import exact_spans
 
 UNK = "<unk>"
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", UNK)
@@ -50,7 +51,7 @@ class CharTokenizer(Tokenizer):
         special_mask = [len(part) > 1 for part in parts]
         ids = [self._id_of.get(part, self.unk_id) for part in parts]
         pieces = [part.encode("utf-8") for part in parts]
-        return Encoding(ids, pieces, _spans(pieces), _spans(parts), special_mask)
+        return Encoding(ids, pieces, *exact_spans(pieces), special_mask)
 
     def token_bytes(self, id: int) -> bytes:
         if id not in self._text_of:
@@ -94,11 +95,3 @@ class CharTokenizer(Tokenizer):
             return None
         chars = {text: id for text, id in vocab.items() if text not in special_tokens}
         return cls(chars, special_tokens) if all(len(text) == 1 for text in chars) else None
-
-
-def _spans(parts: list[Any]) -> list[tuple[int, int]]:
-    ends, end = [], 0
-    for part in parts:
-        end += len(part)
-        ends.append(end)
-    return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []

@@ -78,7 +78,10 @@ class HubTokenizer(Tokenizer):
             if self.model_type == "Unigram":
                 model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in model["vocab"]]
             else:
-                merged = {"".join(m.split(" ") if isinstance(m, str) else m) for m in model.get("merges") or []}
+                # What merges are made of and make keeps its name, or the file could not be read.
+                prefix = len(model.get("continuing_subword_prefix") or "")
+                pairs = [m.split(" ") if isinstance(m, str) else m for m in model.get("merges") or []]
+                merged = {name for a, b in pairs for name in (a, b, a + b[prefix:])}
                 model["vocab"] = {
                     piece if piece in merged else renamed.get(piece, piece): id for piece, id in model["vocab"].items()
                 }
@@ -99,14 +102,19 @@ class HubTokenizer(Tokenizer):
         text = clean_text(text)
         encoded = self.model_output(text, parse_special=parse_special)
         ids = encoded.ids
-        special_mask = [parse_special and id in self.special_ids and id != self.unk_id for id in ids]
-        char_spans = encoded.offsets
-        byte_at, data = byte_positions(text), text.encode("utf-8")
+        special_mask = [False] * len(ids)
+        if parse_special:
+            special = self.special_ids - {self.unk_id}
+            special_mask = [id in special for id in ids]
+        data = text.encode("utf-8")
         if self.is_byte_level:
-            pieces = [self.token_bytes(id) for id in ids]
-            if b"".join(pieces) != data:  # normalised, or with spaces put in front
-                return Encoding(ids, *matched_spans(pieces, char_spans, byte_at, data), special_mask)
-            return Encoding(ids, pieces, *exact_spans(pieces, byte_at), special_mask)
+            bytes_of = {id: self.token_bytes(id) for id in set(ids)}
+            pieces = [bytes_of[id] for id in ids]
+            if b"".join(pieces) == data:
+                return Encoding(ids, pieces, *exact_spans(pieces), special_mask)
+            # Normalised, or with spaces put in front.
+            return Encoding(ids, *matched_spans(pieces, encoded.offsets, byte_positions(text), data), special_mask)
+        char_spans, byte_at = encoded.offsets, byte_positions(text)
         byte_spans = [(byte_at[start], byte_at[end]) for start, end in char_spans]
         if self._byte_fallback:
             self._split_characters(ids, byte_spans)
@@ -143,13 +151,13 @@ class HubTokenizer(Tokenizer):
         cutter = self._cutter(parse_special, only_normalize)
         with _said_clearly():
             encoded = cutter.encode(clean_text(text), add_special_tokens=False)
+        ids, spans, words = encoded.ids, encoded.offsets, encoded.word_ids
+        edges = [0, *(i for i in range(1, len(ids)) if words[i] != words[i - 1]), len(ids)] if ids else []
         found: list[tuple[str, tuple[int, int], bool]] = []
-        columns = zip(encoded.word_ids, encoded.ids, encoded.offsets, strict=True)
-        for _, group in itertools.groupby(columns, key=lambda column: column[0]):
-            _, ids, spans = zip(*group, strict=True)
-            is_added = ids[0] >= 256
-            chunk = cutter.id_to_token(ids[0]) if is_added else bytes(ids).decode("utf-8", "replace")
-            found.append((chunk, (spans[0][0], max(end for _, end in spans)), is_added))
+        for first, last in itertools.pairwise(edges):
+            is_added = ids[first] >= 256
+            chunk = cutter.id_to_token(ids[first]) if is_added else bytes(ids[first:last]).decode("utf-8", "replace")
+            found.append((chunk, (spans[first][0], max(end for _, end in spans[first:last])), is_added))
         return found
 
     def _cutter(self, parse_special: bool, only_normalize: bool) -> Any:

@@ -25,6 +25,7 @@ from core.tokenizer.files.sentencepiece_model import (
     model_to_json,
     read_model,
 )
+from core.tokenizer.spans import byte_positions
 
 _MAX_PIECE = 10_000  # characters
 
@@ -38,9 +39,7 @@ class PieceTokenizer(Tokenizer):
         spans: list[tuple[int, int]] = []
         byte_spans: list[tuple[int, int]] = []
         special: list[bool] = []
-        byte_at = [0]
-        for character in text:
-            byte_at.append(byte_at[-1] + len(character.encode("utf-8")))
+        byte_at = byte_positions(text)
         start = 0
         for found in [*(self._special_pattern.finditer(text) if parse_special else []), None]:
             end = len(text) if found is None else found.start()

@@ -32,7 +32,7 @@ from core.tokenizer.inspect.describe import (
 from core.tokenizer.spans import Span
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: long texts have many, and those are slow to make
 class StageToken:
     """A token as the vocabulary writes it (byte-level: GPT-2's characters), its id, and its characters in the text."""
 
@@ -76,13 +76,11 @@ def _own_bpe(tokenizer: BPETokenizer, text: str, parse_special: bool) -> Stages:
             words.append((chunk if special else to_visible(chunk.encode("utf-8")), span))
             position += len(chunk)
     encoding = tokenizer.encode(text, parse_special=parse_special)
-    tokens = _tokens(encoding, [_written(tokenizer, id) for id in encoding.ids])
+    tokens = _tokens(encoding, tokenizer)
     processed = tokens
     if tokenizer.post_processor is not None:
         fast = tokenizer.parsing() if parse_special else tokenizer.fast()
-        processed = _package_tokens(
-            fast.post_process(fast.encode(text, add_special_tokens=False)), tokenizer, parse_special
-        )
+        processed = _package_tokens(fast.encode(text), tokenizer, parse_special)
     return Stages(
         text,
         words,
@@ -110,12 +108,15 @@ def _hub(tokenizer: HubTokenizer, text: str, parse_special: bool) -> Stages:
         normalized += segment
     words = [(word, place) for (word, _, _), place in zip(found, places, strict=True)]
     encoded = tokenizer.model_output(text, parse_special=parse_special)
+    tokens = processed = _package_tokens(encoded, tokenizer, parse_special)
+    if document.get("post_processor"):
+        processed = _package_tokens(tokenizer.full.post_process(encoded), tokenizer, parse_special)
     return Stages(
         normalized,
         words,
         [span for _, span, _ in found],
-        _package_tokens(encoded, tokenizer, parse_special),
-        _package_tokens(tokenizer.full.post_process(encoded), tokenizer, parse_special),
+        tokens,
+        processed,
         describe_normalizer(document.get("normalizer")),
         describe_pre_tokenizer(document.get("pre_tokenizer")),
         describe_model(document["model"]),
@@ -127,7 +128,7 @@ def _one_chunk(tokenizer: Tokenizer, text: str, parse_special: bool) -> Stages:
     """Characters, and SentencePiece models: without pre-tokenisation a text is one chunk, or what lies between special
     tokens."""
     encoding = tokenizer.encode(text, parse_special=parse_special)
-    tokens = _tokens(encoding, [_written(tokenizer, id) for id in encoding.ids])
+    tokens = _tokens(encoding, tokenizer)
     special = [span for span, is_special in zip(encoding.char_spans, encoding.special_mask, strict=True) if is_special]
     edges = [0, *(edge for span in special for edge in span), len(text)]
     spans = [span for span in itertools.pairwise(edges) if span[1] > span[0]]
@@ -176,9 +177,10 @@ def _written(tokenizer: Tokenizer, id: int) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _tokens(encoding: Encoding, written: list[str]) -> list[StageToken]:
-    columns = zip(written, encoding.ids, encoding.char_spans, encoding.special_mask, strict=True)
-    return [StageToken(text, id, span, special) for text, id, span, special in columns]
+def _tokens(encoding: Encoding, tokenizer: Tokenizer) -> list[StageToken]:
+    written = {id: _written(tokenizer, id) for id in set(encoding.ids)}
+    columns = zip(encoding.ids, encoding.char_spans, encoding.special_mask, strict=True)
+    return [StageToken(written[id], id, span, special) for id, span, special in columns]
 
 
 def _package_tokens(encoded: Any, tokenizer: Tokenizer, parse_special: bool) -> list[StageToken]:

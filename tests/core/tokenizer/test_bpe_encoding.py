@@ -1,5 +1,6 @@
 """Our encoder against the `tokenizers` package and tiktoken, and against the text itself."""
 
+import json
 import random
 import time
 
@@ -12,6 +13,7 @@ from core.tokenizer import BPETokenizer, load_tokenizer, train_bpe
 from core.tokenizer.base import clean_text
 from core.tokenizer.bpe import merge_chunk, merge_long_chunk
 from core.tokenizer.files.tiktoken_ranks import from_tiktoken
+from core.tokenizer.load import tokenizer_from_json
 from core.tokenizer.split import PATTERNS
 
 KNOWN = ["gpt2", "gpt4", "none"]
@@ -67,7 +69,7 @@ def test_decoding_any_ids_equals_tokenizers(make_tokenizer):
     for _ in range(2000):
         ids = [generator.randrange(0, 300) for _ in range(generator.randint(0, 12))]
         for skip in (True, False):
-            assert tokenizer.decode(ids, skip_special=skip) == tokenizer.fast().decode(ids, skip_special_tokens=skip)
+            assert tokenizer.decode(ids, skip_special=skip) == tokenizer.parsing().decode(ids, skip_special_tokens=skip)
 
 
 def test_invalid_bytes_become_replacement_characters(make_tokenizer):
@@ -185,3 +187,26 @@ def test_ignore_merges_takes_whole_chunks(nasty_texts, make_tokenizer):
     theirs = Tokenizer.from_str(tokenizer.to_json())
     assert theirs.encode("hello zyzzyva").ids == [base.vocab_size + 1, base.vocab_size]
     assert tokenizer.encode_batch(nasty_texts) == [tokenizer.encode_ids(text) for text in nasty_texts]
+
+
+def test_a_chunk_that_reads_as_a_special_token_is_text(make_tokenizer):
+    base = make_tokenizer("gpt4")
+    special = base.special_tokens | {"the": base.vocab_size}  # a name that the pattern does not cut
+    vocab = {token: id for token, id in base.vocab.items() if token != b"the"}
+    merges = [pair for pair in base.merges if {*pair, pair[0] + pair[1]} <= vocab.keys()]
+    tokenizer = BPETokenizer(merges, special, pattern="gpt4", vocab=vocab, ignore_merges=True)
+    for text in ("the", "the end", "<s>", "a\nthe"):
+        ids = tokenizer.encode(text).ids
+        assert tokenizer.encode_batch([text]) == [ids] and not set(ids) & tokenizer.special_ids
+        assert tokenizer.decode(ids) == text
+    assert tokenizer.encode("the", parse_special=True).ids == [base.vocab_size]
+
+
+def test_special_tokens_of_two_kinds_are_the_packages_to_find(make_tokenizer):
+    """It looks for those that are matched before normalisation first, even where there is no normaliser."""
+    document = json.loads(make_tokenizer("gpt2").to_json())
+    document["added_tokens"][2]["normalized"] = True
+    document["added_tokens"].append(document["added_tokens"][0] | {"id": 1500, "content": "s></"})
+    theirs = Tokenizer.from_str(json.dumps(document))
+    ours = tokenizer_from_json(json.dumps(document))
+    assert ours.encode("</s></s>", parse_special=True).ids == theirs.encode("</s></s>").ids

@@ -48,6 +48,15 @@ def test_typed_special_tokens_are_text_unless_parsed(pair):
             assert sum(parsed.special_mask) == text.count(name)
 
 
+def test_special_tokens_that_merges_are_made_of():
+    """Their name is the model's too: the file is still read, and the merges go on as the package has them."""
+    theirs = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
+    theirs.add_special_tokens(["a", "ab"])
+    ours = HubTokenizer(theirs.to_str())
+    assert ours.encode("abb").ids == [2, 1] and ours.encode_batch(["ba"]) == [[1, 0]]
+    assert ours.encode("aab", parse_special=True).ids == theirs.encode("aab").ids
+
+
 def test_ordinary_text_has_their_ids_and_decodes_as_theirs(pair):
     ours, theirs = pair
     for text in [*TEXTS[:3], "the the", "unseen ЖЖ 🙂", ""]:

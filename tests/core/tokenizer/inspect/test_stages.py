@@ -120,6 +120,12 @@ def test_our_class_with_a_post_processor_of_others(make_tokenizer):
     assert seen.post_processor == "<s> text"
     parsed = stages(ours, "a</s>", parse_special=True)
     assert [token.id for token in parsed.post_processed] == theirs.encode("a</s>").ids
+    document["post_processor"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}  # as RoBERTa's
+    ours, theirs = BPETokenizer.from_json(document), Tokenizer.from_str(json.dumps(document))
+    for text in ("Hello  wide\n world", " a", "  ", "é 猫"):
+        seen, encoded = stages(ours, text), theirs.encode(text)
+        assert [token.span for token in seen.post_processed] == encoded.offsets
+        assert [token.span for token in seen.tokens] == ours.encode(text).char_spans
 
 
 def test_every_stage_has_a_line(theirs):
