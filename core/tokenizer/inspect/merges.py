@@ -14,6 +14,7 @@ lacks becomes bytes written <0xE3>, or the unknown token, or nothing).
 
 import functools
 import itertools
+import re
 from dataclasses import dataclass
 
 from core.errors import RunError, TextError
@@ -21,7 +22,7 @@ from core.tokenizer.base import Tokenizer, clean_text
 from core.tokenizer.bpe import BPETokenizer
 from core.tokenizer.byte_map import CHAR_TO_BYTE, from_visible, to_visible
 from core.tokenizer.files.sentencepiece_file import SentencePieceTokenizer
-from core.tokenizer.files.sentencepiece_model import NORMAL, SPACE, model_to_json
+from core.tokenizer.files.sentencepiece_model import NORMAL, SPACE, USER_DEFINED, model_to_json
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.spans import Span
 
@@ -113,13 +114,19 @@ def readable_words(tokenizer: HubTokenizer, text: str) -> list[tuple[str, Span]]
 
 
 def _sentencepiece_words(tokenizer: SentencePieceTokenizer, text: str) -> list[tuple[str, Span]]:
-    """The normalised text cut before each sign for a space. It is one chunk for the model, but no merge crosses those
-    cuts; where a piece does, the text is left whole."""
+    """The normalised text without user-defined pieces, which nothing is merged with, cut before each sign for a space.
+    What lies between is one chunk for the model, but no merge crosses those cuts; where a piece does, it is left whole.
+    """
     normalized, offsets = tokenizer.processor.normalize(text, with_offsets=True)
     crossing = any(SPACE in piece.text.lstrip(SPACE) for piece in tokenizer.model.pieces if piece.type == NORMAL)
-    starts = [0] if crossing else [0, *(i for i in range(1, len(normalized)) if _begins_word(normalized, i))]
-    edges = itertools.pairwise([*starts, len(normalized)])
-    return [(normalized[start:end], (offsets[start], offsets[end])) for start, end in edges if end > start]
+    whole = sorted(tokenizer.model.of_type(USER_DEFINED), key=len, reverse=True)  # the longest match wins
+    found = [match.span() for match in re.finditer("|".join(map(re.escape, whole)), normalized)] if whole else []
+    words, start = [], 0
+    for end, following in [*found, (len(normalized), 0)]:
+        inner = [] if crossing else [i for i in range(start + 1, end) if _begins_word(normalized, i)]
+        words += itertools.pairwise([start, *inner, end])
+        start = following
+    return [(normalized[a:b], (offsets[a], offsets[b])) for a, b in words if b > a]
 
 
 def _begins_word(text: str, i: int) -> bool:
@@ -181,6 +188,8 @@ def _as_json(tokenizer: SentencePieceTokenizer) -> HubTokenizer | None:
 def _checked(tokenizer: Tokenizer) -> BPETokenizer | HubTokenizer:
     found = _bpe(tokenizer)
     if found is None:
+        if isinstance(tokenizer, SentencePieceTokenizer) and tokenizer.model_type == "BPE":
+            raise TextError("This SentencePiece model joins pieces in a way that cannot be shown; choose another one.")
         raise TextError("Only byte-pair encoding (BPE) has merges to show; choose a BPE tokenizer.")
     return found
 

@@ -266,6 +266,23 @@ def test_sentencepiece_bpe_models(tmp_path):
     assert chunks(tokenizer, "the  ｆｏｘ") == [("▁the", (0, 3)), ("▁fox", (3, 8))]
 
 
+def test_nothing_is_merged_with_user_defined_pieces_of_sentencepiece(tmp_path):
+    import sentencepiece
+
+    from core.tokenizer.files.sentencepiece_file import SentencePieceTokenizer
+
+    for split in (True, False):  # False: pieces may hold several words
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXTS), model_prefix=str(tmp_path / "m"), vocab_size=100, model_type="bpe",
+            hard_vocab_limit=False, minloglevel=2, split_by_whitespace=split, user_defined_symbols=["ox", "he la", "l"],
+        )  # fmt: skip
+        tokenizer = SentencePieceTokenizer((tmp_path / "m.model").read_bytes())
+        defined = {tokenizer.processor.piece_to_id(piece) for piece in ("ox", "he▁la", "l")}
+        for text in ("the fox jumps", "oxox", "the lazy dog", " l ", "the  la", "fool", ""):
+            ids = [root.id for word, _ in chunks(tokenizer, text) for root in merge_tree(tokenizer, word)]
+            assert ids == [id for id in tokenizer.encode(text).ids if id not in defined], text
+
+
 def test_the_bpe_papers_example():
     tokenizer = train_bpe(["low low low low low lower lower"], 262, special_tokens=[])
     steps = merge_steps(tokenizer, "lower")
