@@ -56,7 +56,7 @@ def test_a_stranger_sees_tokens_attention_and_decoding(stranger):
     values = stranger.default("settle_text")
     values[1] = text
     assert stranger.call("settle_text", values)["success"]
-    tokens = stranger.call("first_page", [None, False])  # of what the server remembers
+    tokens = stranger.call("refresh", stranger.default("refresh"))  # of what the server remembers
     assert MARK[:4] in json.dumps(tokens["output"]["data"])
     assert "head-cell" in json.dumps(stranger.call("follow", stranger.default("follow"))["output"]["data"])
     values = stranger.default("decode_columns")
@@ -204,7 +204,9 @@ def test_a_member_uploads_within_limits_and_exports(member):
 
 def test_the_log_tells_of_errors_and_not_of_texts(server, stranger):
     """Last, as the fixture looks once more when all is done."""
-    stranger.call("first_page", [None, [MARK]])
+    values = stranger.default("refresh")
+    values[stranger.place("refresh", "Special tokens in the text (<s> …) are tokens")] = [MARK]
+    stranger.call("refresh", values)
     stranger.client.get(f"/{MARK}", params={MARK: MARK})
     deadline = time.monotonic() + 10
     while "TypeError at" not in server.output() and time.monotonic() < deadline:
