@@ -10,6 +10,7 @@ import gradio as gr
 # isort: on
 
 from core.errors import UserError
+from playground.blocks import PageBlocks
 from playground.guard import HostedBlocks, guard
 from playground.header import build_header, wire_header
 from playground.share import wire_share
@@ -26,7 +27,7 @@ def build_app(site: Site = OWN) -> gr.Blocks:
 
     site: what its visitors may do; where they are strangers, every event is guarded.
     """
-    blocks = HostedBlocks if site.is_hosted else gr.Blocks
+    blocks = HostedBlocks if site.is_hosted else PageBlocks
     with blocks(title="LLM from scratch", analytics_enabled=False, fill_width=True) as demo:
         header = build_header(site)
         built = []

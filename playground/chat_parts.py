@@ -92,13 +92,7 @@ def _signed(message: Message, before: str, after: str, strip: bool) -> Message:
     if isinstance(content, str):
         return {**message, "content": sign(content)}
     if isinstance(content, list):
-        texts = [
-            {**part, "text": sign(part["text"])}
-            if isinstance(part, dict) and isinstance(part.get("text"), str)
-            else part
-            for part in content
-        ]
-        return {**message, "content": texts}
+        return {**message, "content": [_signed_part(part, sign) for part in content]}
     return message
 
 

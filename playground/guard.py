@@ -18,6 +18,7 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from core.errors import TextError, UserError
+from playground.blocks import PageBlocks
 from playground.site import Site, on, visitor
 
 SESSIONS = 200  # pages that are remembered; the oldest are forgotten
@@ -27,7 +28,7 @@ OUT_OF_DATE = "This page does not offer that, or not any more: load it again."
 logger = logging.getLogger("llm_scratch.guard")
 
 
-class HostedBlocks(gr.Blocks):
+class HostedBlocks(PageBlocks):
     """A page whose values are looked at before Gradio does anything with them.
 
     To Gradio some dictionaries are files, which it would copy from wherever they are said to be.

@@ -8,9 +8,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
 
 Kind = Literal["text", "space", "newline", "control", "zero-width", "mark", "bytes"]
 
@@ -42,8 +41,7 @@ _MEANT |= {"Ġ": " ", "Ċ": "\n", "▁": " "}
 _SIGN = re.compile("|".join(map(re.escape, _MEANT)))
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """A run of characters to be shown alike: `text` is what to show, `kind` what it stands for."""
 
     text: str
@@ -92,6 +90,8 @@ def segments(piece: bytes) -> list[Segment]:
 
     A combining mark at the start of a token, whose base is in the token before, gets a dotted circle to sit on.
     """
+    if piece.isascii() and (text := piece.decode("ascii")).isprintable() and " " not in text:
+        return [Segment(text, "text")] if text else []
     found: list[Segment] = []
     for part in _decodable(piece):
         if isinstance(part, bytes):
@@ -113,10 +113,15 @@ def segments(piece: bytes) -> list[Segment]:
 
 def visible(piece: bytes) -> str:
     """The segments of a token as one string; hex and names stand in angle brackets."""
+    return spelled(segments(piece))
+
+
+def spelled(found: Iterable[Segment]) -> str:
+    """Segments as one string, as `visible` writes them."""
     named = ("bytes", "zero-width")
     return "".join(
         f"<{s.text}>" if s.kind in named or (s.kind != "text" and len(s.text) > 1 and s.text.isalnum()) else s.text
-        for s in segments(piece)
+        for s in found
     )
 
 

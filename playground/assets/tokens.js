@@ -4,7 +4,7 @@
 {
   const COLOURS = 8;  // --token-0 .. --token-7
   const ROW = 31;  // height of a table row in pixels, as the stylesheet has it
-  const MARGIN = 700;  // pixels around what is in view that are drawn too
+  const MARGIN = 400;  // pixels around what is in view that are drawn too
   const HEAD = ['#', 'Id', 'Text', 'Bytes', 'Characters', 'In bytes', 'Kind'];
   const [ID, HTML, HEX, TEXT, PARTIAL, SPECIAL, WHOLE] = [0, 1, 2, 3, 4, 5, 6];  // of a type
 
@@ -77,7 +77,7 @@
     for (let c = from; c < to;) {
       let end = c + 1;
       while (end < to && firstToken[end] === firstToken[c] && lastToken[end] === lastToken[c]) end++;
-      const text = escapeHtml(data.slice(c + first[0], end + first[0]));
+      const text = escapeHtml(data.slice(c + first[0], end + first[0])).replaceAll('\0', '␀');  // HTML has no NUL
       html += firstToken[c] < 0 ? `<span class="uncovered" title="in no token">${text}</span>`
         : `<span class="under" style="${colour(firstToken[c])}" data-a="${firstToken[c]}" data-b="${lastToken[c]}">${text}</span>`;
       c = end;
@@ -253,7 +253,7 @@
     };
     const drawnStrip = lazily(strip, stripBlocks, tall, (range) => stripHtml(data, range, current), apply);
     const sameAsNext = (c) => data.firstToken[c] === data.firstToken[c + 1] || data.lastToken[c] === data.lastToken[c + 1];
-    const textBlocks = blocks(data.characters.length, 1_500, 4_000, (c) => !sameAsNext(c), (c) => data.characters[c] === '\n');
+    const textBlocks = blocks(data.characters.length, 1_000, 2_000, (c) => !sameAsNext(c), (c) => data.characters[c] === '\n');
     const drawnText = lazily(text, textBlocks, ([from, to]) => Math.ceil(((to - from) * 8.5) / width) * 26, (range) => textHtml(data, range), apply);
 
     let shown = '';

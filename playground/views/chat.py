@@ -6,7 +6,7 @@ from typing import Any
 
 from playground.views.tokens import piece_html
 
-SHOWN_CHARACTERS = 20_000
+SHOWN_CHARACTERS = 10_000
 SHOWN_TOKENS = 3_000
 COLOURS = {"system": 7, "developer": 7, "user": 0, "assistant": 2, "model": 2, "tool": 1}
 

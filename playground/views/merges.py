@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.tokenizer.visible import segments, visible
-from playground.views.tokens import piece_html
+from playground.views.tokens import beginning, piece_html
 
 WORDS = 60  # that can be chosen
 LONG = 24  # characters of a word that are written on its button
@@ -57,10 +57,7 @@ def player_data(word: str, roots: Sequence[Any], ranks: Ranks, rank_meaning: str
 def _type(piece: bytes) -> list[str]:
     if len(piece) <= SHOWN:
         return [piece_html(piece), _label(piece), piece.hex(" ").upper()]
-    cut = SHOWN
-    while piece[cut] & 0xC0 == 0x80 and cut > SHOWN - 3:  # not within a character
-        cut -= 1
-    return [f"{part} … {len(piece)} bytes" for part in _type(piece[:cut])]
+    return [f"{part} … {len(piece)} bytes" for part in _type(beginning(piece, SHOWN))]
 
 
 def _label(piece: bytes) -> str:

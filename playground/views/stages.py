@@ -9,11 +9,12 @@ from typing import Any
 import regex
 
 from core.tokenizer.byte_map import from_visible
-from playground.views.tokens import piece_html
+from playground.views.tokens import beginning, piece_html
 
 Span = tuple[int, int]
 
 CHUNKS, TOKENS = 200, 400  # of a stage that are drawn
+LONG = 60  # bytes of a chunk or a token that are written
 CHARACTERS = 1_000  # of the text that is normalised
 NEAR = 4_000  # pairs of characters up to which what changed is looked at character by character
 COLORS = 8
@@ -170,14 +171,15 @@ def _chip(written: str, text: str, chunk: int | None, below: str, label: str, ki
     data = from_visible(written)
     spelling = ""
     if data is not None and data != written.encode("utf-8") and data in text.encode("utf-8"):
-        spelling = f'<span class="chip-spelling">{escape(written)}</span>'
+        spelling = f'<span class="chip-spelling">{escape(written[:LONG])}{"…" * (len(written) > LONG)}</span>'
     else:
         data = written.encode("utf-8")
+    shown = piece_html(beginning(data, LONG)) + "…" * (len(data) > LONG)
     link = "" if chunk is None else f' data-chunk="{chunk}" style="--c: var(--token-{chunk % COLORS})"'
     title = escape(f"{label}, {kind}" if kind else label)
     return (
         f'<span class="chip {kind}" role="listitem" tabindex="{0 if chunk == 0 else -1}"{link} title="{title}">'
-        f"<b>{piece_html(data) or '∅'}</b>{spelling}<small>{below}</small></span>"
+        f"<b>{shown or '∅'}</b>{spelling}<small>{below}</small></span>"
     )
 
 

@@ -1,12 +1,12 @@
 """A text as its tokens: what assets/tokens.js draws of them, and the line of counts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 from core.tokenizer.inspect import is_partial
-from core.tokenizer.visible import segments, visible
+from core.tokenizer.visible import Segment, segments, spelled, visible
 
 
 def token_data(encoding: Any, text: str, start: int, stop: int, name: str) -> str:
@@ -49,7 +49,9 @@ def token_data(encoding: Any, text: str, start: int, stop: int, name: str) -> st
 def token_type(id: int, piece: bytes, special: bool, whole: str = "") -> list[Any]:
     """A distinct token as assets/tokens.js takes it. whole: of a token that is part of a character, the character."""
     shown = visible(whole.encode("utf-8")) if whole else ""
-    return [id, piece_html(piece), piece.hex(" ").upper(), visible(piece), int(is_partial(piece)), int(special), shown]
+    found = segments(piece)
+    partial = int(is_partial(piece))
+    return [id, segments_html(found), piece.hex(" ").upper(), spelled(found), partial, int(special), shown]
 
 
 def steps(spans: Sequence[tuple[int, int]], first: int) -> list[int]:
@@ -66,10 +68,26 @@ def steps(spans: Sequence[tuple[int, int]], first: int) -> list[int]:
 
 def piece_html(piece: bytes) -> str:
     """The piece with signs for what cannot be seen, each marked by its kind."""
+    return segments_html(segments(piece))
+
+
+def segments_html(found: Iterable[Segment]) -> str:
     return "".join(
         escape(segment.text) if segment.kind == "text" else f'<i class="{segment.kind}">{escape(segment.text)}</i>'
-        for segment in segments(piece)
+        for segment in found
     )
+
+
+def beginning(piece: bytes, most: int) -> bytes:
+    """At most so many bytes of a piece, not cut within a character.
+
+    >>> beginning("aé".encode(), 2)
+    b'a'
+    """
+    end = most
+    while end < len(piece) and end > most - 3 and piece[end] & 0xC0 == 0x80:
+        end -= 1
+    return piece[:end]
 
 
 def counts_line(counts: Any) -> str:

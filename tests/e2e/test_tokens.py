@@ -103,6 +103,29 @@ def test_of_a_long_text_only_what_is_in_view_is_in_the_page(page):
     assert page.evaluate("document.querySelectorAll('*').length") < 6_000
 
 
+def test_half_a_surrogate_pair_stops_nothing(page):
+    page.locator("#text textarea").evaluate(
+        """(field) => {
+          field.focus();
+          field.value = 'tea \\ud83d';
+          field.dispatchEvent(new Event('input', {bubbles: true}));
+          field.blur();
+        }"""
+    )
+    expect(page.locator("#token-text")).to_have_text("tea \ufffd")
+    page.locator("#part-chat-button").click()
+    expect(page.locator("#chat-text .chat-message").last).to_have_text("tea \ufffd")
+    choose_model(page, "shakespeare-gpt")
+    page.locator("#part-tokens-button").click()
+    say(page, "more tea")
+    expect(page.locator("#token-text")).to_have_text("more tea")
+
+
+def test_of_spaces_only_what_is_in_view_is_in_the_page(page):
+    settle(page, " " * 60_000)
+    assert page.evaluate("document.querySelectorAll('*').length") < 20_000
+
+
 def test_special_tokens_are_text_or_tokens_by_a_switch(page):
     plain = settle(page, "<s>I like it</s>")
     page.locator("#token-special input").check()

@@ -69,9 +69,14 @@ def test_strangers_open_only_what_is_listed(runs, tmp_path):
 
 
 def test_a_long_text_is_cut_and_that_is_said(runs, monkeypatch):
-    monkeypatch.setattr(compare, "CHARACTERS", 100)
+    monkeypatch.setattr(compare, "BYTES", 200)
     message, _, ruler = compare.drawn(work("word " * 100), [])
-    assert "first 100 of 500" in message and json.loads(ruler)["text"] == ("word " * 100)[:100]
+    assert "first 200 of 500" in message and json.loads(ruler)["text"] == ("word " * 100)[:200]
+    message, _, ruler = compare.drawn(work("か" * 100), ["tiny-llama"])  # 100 bytes for each of the two
+    assert "first 33 of 100" in message and json.loads(ruler)["text"] == "か" * 33
+    assert "counted below" in message
+    with on(PUBLIC):
+        assert "below" not in compare.drawn(work("word " * 100), [])[0]
 
 
 def test_only_six_at_a_time(runs, monkeypatch):

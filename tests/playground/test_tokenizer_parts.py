@@ -94,7 +94,7 @@ def test_special_tokens_are_text_unless_asked_for(runs):
 
 def test_of_a_long_text_the_beginning_goes_through_the_stages(runs):
     message, out = stages_part.show(work("word " * 100_000))
-    assert "first 50,000 characters of 500,000" in message and "… and" in out
+    assert "first 10,000 characters of 500,000" in message and "… and" in out
     assert len(stages_part.stages_of(work("word " * 100_000)).normalized) == stages_part.READ
 
 

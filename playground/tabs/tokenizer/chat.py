@@ -8,6 +8,7 @@ import gradio as gr
 
 from core.errors import TextError, UserError
 from core.tokenizer import Tokenizer
+from core.tokenizer.base import clean_text
 from core.tokenizer.chat import TEMPLATES, ChatTemplate, parse_messages, render
 from playground import tokenizers
 from playground.chat_parts import parts_of, tokens_of
@@ -125,7 +126,7 @@ def type_template(work: Work, source: str, generation: bool, conversation: str, 
 
 def conversation_of(text: str) -> str:
     """A small conversation in which the user says the text."""
-    text = text[:CONTENT]
+    text = clean_text(text[:CONTENT])
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
     lines = f"system: {SYSTEM}\nuser: {text}"
     try:

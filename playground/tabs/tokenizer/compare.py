@@ -8,6 +8,7 @@ import gradio as gr
 
 from core.errors import UserError
 from core.tokenizer import Tokenizer
+from core.tokenizer.base import clean_text
 from core.tokenizer.inspect import Comparison, compare
 from playground import models, tokenizers
 from playground.memory import Memory
@@ -18,7 +19,7 @@ from playground.tokenizers import Work
 from playground.views.compare import agreement, counts_table, ruler_data
 from playground.views.notice import notice
 
-CHARACTERS = 200_000  # of a text on the ruler; a whole file is counted below it
+BYTES = 300_000  # of UTF-8 on the ruler, shared by all lanes: of a text of 100,000 three tokenizers show all
 ON_ARRIVAL = 3
 # assets/tokenizer-compare.js draws; it may be loaded after this.
 DRAW = """
@@ -102,13 +103,14 @@ def on_arrival() -> list[str]:
 def drawn(work: Work, others: Sequence[str] | None) -> tuple[str, str, str]:
     """HTML of message and counts, and the ruler as assets/tokenizer-compare.js draws it."""
     opened, problems = lanes(work, others)
-    text = work.text[:CHARACTERS]
-    if len(work.text) > CHARACTERS:
-        problems.append(
-            f"Here are the first {CHARACTERS:,} of {len(work.text):,} characters; a whole file can be counted below."
-        )
     if not opened:
         return notice(" ".join(problems)), "", ""
+    text = beginning(work.text, BYTES // len(opened))
+    if len(text) < len(work.text):
+        problems.append(
+            f"Here are the first {len(text):,} of {len(work.text):,} characters"
+            + ("; a whole file can be counted below." if here().launch else ".")
+        )
     try:
         key = (tuple((name, stamp) for name, (stamp, _) in opened.items()), text, work.parse_special)
         named = {name: tokenizer for name, (_, tokenizer) in opened.items()}
@@ -119,6 +121,15 @@ def drawn(work: Work, others: Sequence[str] | None) -> tuple[str, str, str]:
     below = f'<p class="caption compare-agreement">{sentence}</p>' if sentence else ""
     sizes = [named[lane.name].vocab_size for lane in comparison.lanes]
     return notice(" ".join(problems), "info"), counts_table(comparison, sizes) + below, ruler_data(comparison)
+
+
+def beginning(text: str, most: int) -> str:
+    """As many characters as have at most so many bytes.
+
+    >>> beginning("日本", 5), beginning("ab", 2)
+    ('日', 'ab')
+    """
+    return clean_text(text[:most]).encode("utf-8")[:most].decode("utf-8", "ignore")
 
 
 def lanes(work: Work, others: Sequence[str] | None) -> tuple[dict[str, tuple[Any, Tokenizer]], list[str]]:

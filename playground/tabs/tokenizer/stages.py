@@ -15,7 +15,7 @@ from playground.tokenizers import Work
 from playground.views.notice import notice
 from playground.views.stages import stages_html
 
-READ = 50_000  # characters of the text that go through the stages
+READ = 10_000  # characters of the text that go through the stages
 
 _stages: Memory[Stages] = Memory(maximum=8, max_size=1_000_000, size=lambda made: len(made.tokens))
 

@@ -53,6 +53,18 @@ def test_a_token_belongs_to_the_chunk_that_it_is_part_of():
     assert [small for *_, small in chips(out, 2)] == ["0–5", "5–7", "7–11"]
 
 
+@pytest.mark.parametrize("text", ["\n" * 9_000, "か" * 3_000, "\u200d" * 3_000, " " * 9_000])
+def test_of_a_long_chunk_the_beginning_is_written(text):
+    tokenizer = train_bpe(["low"], vocab_size=260)
+    out = view.stages_html(stages(tokenizer, text), text)
+    assert (
+        len(chips(out, 2)) <= 2
+        and "…</b>" in out
+        and f"0–{len(text)}" in out.replace(f"0–{len(text) - 1}", f"0–{len(text)}")
+    )
+    assert out.split('<li class="stage">')[2].count("<i") <= view.LONG
+
+
 def test_what_bytes_stand_for_comes_before_how_they_are_spelled():
     out = view.stages_html(stages(train_bpe(["a"], vocab_size=260), " é"), " é")
     assert '<b><i class="space">·</i>é</b><span class="chip-spelling">ĠÃ©</span>' in out
