@@ -11,6 +11,7 @@ Merges are learned in bpe_train.py; a chunk's bytes are merged by `merge_chunk` 
 """
 
 import heapq
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -253,11 +254,26 @@ class BPETokenizer(Tokenizer):
             merges.append((left, right))
         if any(bytes([b]) not in vocab for b in range(256)):
             return None
+        try:
+            post_processor = _post_processor(document.get("post_processor"))
+        except Exception:  # the package raises bare ones
+            return None
         return cls(
             merges,
             special_tokens,
             pattern=splitter.name,
             vocab=vocab,
             ignore_merges=bool(model.get("ignore_merges")),
-            post_processor=document.get("post_processor"),
+            post_processor=post_processor,
         )
+
+
+def _post_processor(section: Any) -> Any:
+    """The section as the package reads it and writes it. Exception if it does not."""
+    if section is None:
+        return None
+    import tokenizers
+
+    nothing = {"type": "BPE", "vocab": {}, "merges": []}
+    read = tokenizers.Tokenizer.from_str(tokenizer_json(model=nothing, post_processor=section))
+    return json.loads(read.to_str())["post_processor"]

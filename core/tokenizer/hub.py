@@ -35,14 +35,16 @@ class HubTokenizer(Tokenizer):
         self._json = contents
         try:
             self.full = tokenizers.Tokenizer.from_str(contents)  # all of it, what it adds around a text too
-            document = json.loads(contents)
+            # As the package writes it, whatever it was lenient about; but of two added tokens of one id it writes one.
+            document = json.loads(self.full.to_str())
+            added = json.loads(contents).get("added_tokens") or []
         except Exception as error:  # the package raises bare Exceptions
             raise RunError(f"The tokenizer.json cannot be read: {_one_line(error)}.") from error
         self.full.no_padding()
         self.full.no_truncation()
         self.model_type = document["model"].get("type", "")
-        added = document.get("added_tokens") or []
         vocab = self.full.get_vocab(with_added_tokens=True)
+        added = document["added_tokens"] = [token | {"id": vocab[token["content"]]} for token in added]
         super().__init__(
             max(vocab.values(), default=-1) + 1, {t["content"]: t["id"] for t in added if t.get("special")}
         )
@@ -107,14 +109,17 @@ class HubTokenizer(Tokenizer):
             special = self.special_ids - {self.unk_id}
             special_mask = [id in special for id in ids]
         data = text.encode("utf-8")
+        pieces: list[bytes] = []
         if self.is_byte_level:
             bytes_of = {id: self.token_bytes(id) for id in set(ids)}
             pieces = [bytes_of[id] for id in ids]
-            if b"".join(pieces) == data:
+            if b"".join(pieces) == data:  # nothing was normalised, and no space put in front
                 return Encoding(ids, pieces, *exact_spans(pieces), special_mask)
-            # Normalised, or with spaces put in front.
-            return Encoding(ids, *matched_spans(pieces, encoded.offsets, byte_positions(text), data), special_mask)
         char_spans, byte_at = encoded.offsets, byte_positions(text)
+        if any(end > len(text) for _, end in char_spans):  # so it is where an end_of_word_suffix became bytes
+            char_spans = [(min(start, len(text)), min(end, len(text))) for start, end in char_spans]
+        if self.is_byte_level:
+            return Encoding(ids, *matched_spans(pieces, char_spans, byte_at, data), special_mask)
         byte_spans = [(byte_at[start], byte_at[end]) for start, end in char_spans]
         if self._byte_fallback:
             self._split_characters(ids, byte_spans)
@@ -126,6 +131,11 @@ class HubTokenizer(Tokenizer):
         self._refuse_long_words(text)
         with _said_clearly():
             return (self.parsing() if parse_special else self.fast()).encode(text, add_special_tokens=False)
+
+    def post_processed(self, encoded: Any) -> Any:
+        """What `model_output` gave, with what the tokenizer adds around a text."""
+        with _said_clearly():
+            return self.full.post_process(encoded)
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         texts = [clean_text(text) for text in texts]

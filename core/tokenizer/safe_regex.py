@@ -1,7 +1,8 @@
 """Regular expressions that people type, compiled within bounds.
 
 The package `regex` has a time limit for matching, but compiling writes counted repeats out: ((a{1000}){1000}){1000}
-would take all memory there is. And a pattern that calls itself, (?R), takes it while matching.
+would take all memory there is. A pattern that calls itself, (?R), takes it while matching; and so do many groups,
+whose every repetition is kept.
 
 >>> expanded_size("(ab{3}){10}c")  # (abbb) ten times, and c
 41
@@ -16,6 +17,7 @@ from core.errors import TextError
 
 MAX_LENGTH = 2_000  # characters of a pattern
 MAX_SIZE = 20_000  # of a pattern whose repeats are written out, in characters and classes
+MAX_GROUPS = 10  # that keep what they matched; one takes about 50 bytes for each repetition
 _CALLS = re.compile(r"\(\?(?:R\)|[+-]?\d+\)|&|P>)")
 # A class ends at its first bracket, so that nothing which is repeated can hide in one.
 _PART = re.compile(r"\\.|\[\^?(?:\\.|[^\]\\])*\]|\{\s*(\d*)\s*(?:,\s*(\d*)\s*)?\}[?+]?|.", re.DOTALL)
@@ -30,9 +32,12 @@ def compile_pattern(pattern: str, what: str) -> Any:
     if expanded_size(pattern) > MAX_SIZE:
         raise TextError(f"{what} repeats more than {MAX_SIZE:,} characters or classes in all; make its {{n}} smaller.")
     try:
-        return regex.compile(pattern)
+        compiled = regex.compile(pattern)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
         raise TextError(f"{what} is not a valid regular expression: {error}.") from error
+    if compiled.groups > MAX_GROUPS:
+        raise TextError(f"{what} has {compiled.groups} groups; write (?:...) for (...), of which {MAX_GROUPS} may be.")
+    return compiled
 
 
 def expanded_size(pattern: str) -> int:

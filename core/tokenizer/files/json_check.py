@@ -8,6 +8,8 @@ ValueError: two tokens have the id 0
 import math
 from typing import Any
 
+from core.tokenizer.base import clean_text
+
 MAX_TOKENS = 2_000_000  # the largest published vocabularies have about 256,000
 
 
@@ -24,6 +26,7 @@ def check_document(document: Any) -> None:
         _check_scores(vocab)
     else:
         raise ValueError("its model has no vocab")
+    prefix = model.get("continuing_subword_prefix") or ""
     merges = model.get("merges")
     if merges is not None and not isinstance(merges, list):
         raise ValueError("its merges are no list")
@@ -31,12 +34,17 @@ def check_document(document: Any) -> None:
         parts = merge.split(" ") if isinstance(merge, str) else merge
         if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
             raise ValueError(f"{str(merge)[:40]!r} is not a merge of two tokens")
+        # The package cuts the prefix off byte by byte, unlooked at, and ends the process if there is none.
+        if prefix and not (isinstance(prefix, str) and prefix.isascii() and parts[1].startswith(prefix)):
+            raise ValueError(f"the merge {' '.join(parts)[:40]!r} goes on without the prefix {str(prefix)[:20]!r}")
     added = document.get("added_tokens")
     if added is not None and not isinstance(added, list):
         raise ValueError("its added_tokens are no list")
     for token in added or []:
         if not isinstance(token, dict) or not isinstance(token.get("content"), str) or not token["content"]:
             raise ValueError("an added token has no content")
+        if clean_text(token["content"]) != token["content"]:
+            raise ValueError(f"the added token {token['content'][:40]!r} has half a character")
         _check_ids([(token["content"], token.get("id"))], "added_tokens")  # two may share one, as o200k_harmony has it
 
 

@@ -121,7 +121,8 @@ def _sentencepiece_words(tokenizer: SentencePieceTokenizer, text: str) -> list[t
     crossing = any(SPACE in piece.text.lstrip(SPACE) for piece in tokenizer.model.pieces if piece.type == NORMAL)
     whole = sorted(tokenizer.model.of_type(USER_DEFINED), key=len, reverse=True)  # the longest match wins
     found = [match.span() for match in re.finditer("|".join(map(re.escape, whole)), normalized)] if whole else []
-    words, start = [], 0
+    words: list[Span] = []
+    start = 0
     for end, following in [*found, (len(normalized), 0)]:
         inner = [] if crossing else [i for i in range(start + 1, end) if _begins_word(normalized, i)]
         words += itertools.pairwise([start, *inner, end])

@@ -110,7 +110,7 @@ def _hub(tokenizer: HubTokenizer, text: str, parse_special: bool) -> Stages:
     encoded = tokenizer.model_output(text, parse_special=parse_special)
     tokens = processed = _package_tokens(encoded, tokenizer, parse_special)
     if document.get("post_processor"):
-        processed = _package_tokens(tokenizer.full.post_process(encoded), tokenizer, parse_special)
+        processed = _package_tokens(tokenizer.post_processed(encoded), tokenizer, parse_special)
     return Stages(
         normalized,
         words,
@@ -186,5 +186,6 @@ def _tokens(encoding: Encoding, tokenizer: Tokenizer) -> list[StageToken]:
 def _package_tokens(encoded: Any, tokenizer: Tokenizer, parse_special: bool) -> list[StageToken]:
     unk_id = tokenizer.unk_id if isinstance(tokenizer, HubTokenizer) else None
     parsed = tokenizer.special_ids - {unk_id} if parse_special else frozenset()
-    columns = zip(encoded.tokens, encoded.ids, encoded.offsets, encoded.special_tokens_mask, strict=True)
+    # A template may add ids without names: only what has both is shown.
+    columns = zip(encoded.tokens, encoded.ids, encoded.offsets, encoded.special_tokens_mask, strict=False)
     return [StageToken(text, id, span, bool(added) or id in parsed) for text, id, span, added in columns]

@@ -8,6 +8,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from core.errors import RunError
 from core.tokenizer import BPETokenizer, HubTokenizer, load_tokenizer, train_bpe
 from core.tokenizer.base import clean_text
+from core.tokenizer.inspect import stages
+from core.tokenizer.load import tokenizer_from_json
+from tests.core.tokenizer.kinds import KINDS
 
 
 def test_gpt2_files(make_tokenizer, nasty_texts, tmp_path):
@@ -89,6 +92,48 @@ def test_a_directory_without_a_tokenizer_is_a_sentence(tmp_path):
     (tmp_path / "merges.txt").write_text("a b")
     with pytest.raises(RunError, match=r"vocab.json or merges.txt"):
         load_tokenizer(tmp_path)
+
+
+def test_files_that_the_package_reads_leniently_or_dies_of(make_tokenizer):
+    """Nothing here may end the process, which the package does for a merge without its prefix."""
+    base = json.loads(make_tokenizer("gpt2").to_json())
+    marked = json.loads(KINDS["end_of_word"]().to_str())
+
+    def changed(document, **model):
+        return document | {"model": document["model"] | model}
+
+    half = base["added_tokens"][:2] + [base["added_tokens"][2] | {"content": "\ud800"}]
+    refused = [changed(base, continuing_subword_prefix="é"), base | {"added_tokens": half}]
+    refused += [base | {"post_processor": {"type": "ByteLevel?"}}, base | {"decoder": 3}]
+    for document in refused:
+        with pytest.raises(RunError) as caught:
+            tokenizer_from_json(json.dumps(document))
+        assert "\n" not in str(caught.value)
+    bytes_too = {f"<0x{byte:02X}>": 1000 + byte for byte in range(256)}
+    suffix = changed(marked, byte_fallback=True, vocab=marked["model"]["vocab"] | bytes_too)
+    roberta = {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", True], "trim_offsets": True}
+    usable = [suffix, base | {"post_processor": roberta | {"cls": ["<s>", 1], "add_prefix_space": False}}]
+    template = {"type": "TemplateProcessing", "pair": [{"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {}}
+    template["single"] = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    uneven = {"<s>": {"id": "<s>", "ids": [1, 2], "tokens": ["<s>"]}}
+    usable += [base | {"post_processor": template | {"special_tokens": uneven}}]
+    for document in usable:
+        tokenizer = tokenizer_from_json(json.dumps(document))
+        for text in ("a 猫猫", "x", "  é"):
+            encoding = tokenizer.encode(text)
+            assert all(0 <= start <= end <= len(text) for start, end in encoding.char_spans)
+            assert all(stages(tokenizer, text).post_processed)
+
+
+def test_added_tokens_have_the_ids_that_the_package_gives_them():
+    theirs = KINDS["digits_and_added"]()
+    document = json.loads(theirs.to_str())
+    last = document["added_tokens"][-1]
+    last["id"] += 7  # a gap, which the package closes
+    ours = HubTokenizer(json.dumps(document))
+    again = Tokenizer.from_str(json.dumps(document))
+    assert ours.encode(f"x {last['content']}").ids == again.encode(f"x {last['content']}", add_special_tokens=False).ids
+    assert ours.vocab_size == again.get_vocab_size() and ours.token_bytes(again.token_to_id(last["content"]))
 
 
 OWN_PATTERNS = [

@@ -52,6 +52,12 @@ def test_what_is_not_valid_is_a_sentence(pattern):
         compile_pattern(pattern, "It")
 
 
+def test_groups_that_keep_what_they_matched_are_few():
+    compile_pattern("(a)" * 10 + "(?:b)" * 100, "It")
+    with pytest.raises(TextError, match=r"^It has 11 groups; write \(\?:...\)"):
+        compile_pattern("(" * 11 + "a|b" + ")" * 11 + "*c", "It")
+
+
 def test_the_size_is_of_the_repeats_written_out():
     for pattern, written in [("ab{3}c", "abbbc"), ("(ab){3}", "ababab"), ("(a(bc){2}){3}", "abcbcabcbcabcbc")]:
         assert expanded_size(pattern) == len(written)
