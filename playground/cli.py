@@ -12,11 +12,13 @@ Every command takes --json: then stdout is one JSON document and all else goes t
                  "ids", "tokens", "boundaries", "inside"}]}]}; --input {"tokenizers", "file", "by",
                  "groups": [{"group", "lines", "tokenizers": {NAME: counts}}], "notes"}
     tokenizer vocab     {"tokenizer", "size", "total", "tokens": [{"id", "bytes", "text", "kind", "rank", "score",
-                 "script", "reachable", "why_not"}], "rank"}; --histograms adds "histograms": {"bytes", "scripts",
-                 "kinds"}
-    tokenizer train     {"name", "path", "kind", "vocab_size", "seconds", "merges"}; list {"tokenizers": [{"name",
-                 "from"}]}; chat {"tokenizer", "template", "text", "ids", "tokens", "special"}; add {"name", "kind",
-                 "vocab_size", ...}; delete {"name", "deleted"}
+                 "script", "reachable", "why_not"}], "rank"}; --histograms: "histograms": {"bytes", "scripts", "kinds"}
+                 in the place of "total" and "tokens", or beside them if a search is given too
+    tokenizer train     {"name", "path", "kind", "vocab_size", "seconds", "merges": [{"rank", "left", "right",
+                 "count"}]}, left and right in hex, merges of bpe by --engine ours only; list {"tokenizers": [{"name",
+                 "from"}]}, of own ones with more; chat {"tokenizer", "template", "text", "ids", "tokens", "special"};
+                 add {"name", "kind", "vocab_size", "made", "how", "data", "request", "bytes"}; delete {"name",
+                 "deleted"}
     prepare     {"data", "vocabulary", "train": {"examples", "tokens"}, "val": {...}, "dropped", "too_long",
                  "preview": the fields of core.data.preview.Preview}
     train       {"run", "directory", "state", "step", "steps", "best_val_loss", "message"}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PATTERNS = "gpt2, gpt4, none, or a regular expression"
+WHICH = "a tokenizer's file or directory, a run's or an own tokenizer's name, hf:org/name, or a tiktoken encoding"
 KINDS = ("all", "special", "added", "byte", "partial", "space", "word", "part", "unreachable")
 
 
@@ -38,7 +39,7 @@ def _compare(action: argparse.ArgumentParser) -> None:
     action.add_argument("text", nargs="*", help="texts; without any, the lines of standard input")
     action.add_argument(
         "--with", dest="names", action="append", required=True, metavar="NAME",
-        help="a tokenizer: a run, a file or directory, a tiktoken name; up to six of them",
+        help=f"{WHICH}; give up to six",
     )  # fmt: skip
     _add_parse_special(action)
     action.add_argument("--input", type=Path, metavar="FILE", help="count a whole file in the place of texts")
@@ -57,7 +58,9 @@ def _vocab(action: argparse.ArgumentParser) -> None:
     query.add_argument("--bytes", metavar="HEX", help="tokens that hold these bytes, such as E381")
     query.add_argument("--longest", type=int, metavar="N", help="the N tokens of most bytes")
     action.add_argument("--only", choices=KINDS, default="all", help="tokens of one kind, or that no text becomes")
-    action.add_argument("--order", choices=["id", "longest", "shortest", "text"], default="id")
+    action.add_argument(
+        "--order", choices=["id", "longest", "shortest", "text"], default="id", help="which come first (id)"
+    )
     action.add_argument("--offset", type=int, default=0, metavar="N", help="leave out the first N")
     action.add_argument("--limit", type=int, default=100, metavar="N", help="show at most N (100)")
     action.add_argument("--histograms", action="store_true", help="show how long the tokens are, and of which scripts")
@@ -68,15 +71,20 @@ def _train(action: argparse.ArgumentParser) -> None:
     action.add_argument("--column", default="", metavar="NAME", help="of a table: the column with the text")
     action.add_argument("--name", default="", help="keep it under this name")
     action.add_argument("--output", type=Path, metavar="FILE", help="write it there, as tokenizer.json")
-    action.add_argument("--kind", choices=["bpe", "wordpiece", "unigram", "char"], default="bpe")
-    action.add_argument("--vocab-size", type=int, default=4000, metavar="N", help="special tokens included (4000)")
-    action.add_argument("--pattern", default="gpt2", help=f"how text is cut before: {PATTERNS} (gpt2)")
     action.add_argument(
-        "--special", action="append", metavar="TOKEN", help="a special token; may be repeated (<pad>, <s>, </s>)"
+        "--kind", choices=["bpe", "wordpiece", "unigram", "char"], default="bpe",
+        help="byte-level BPE, WordPiece, Unigram, or characters (bpe)",
+    )  # fmt: skip
+    action.add_argument("--vocab-size", type=int, default=4000, metavar="N", help="special tokens included (4000)")
+    action.add_argument("--pattern", default="gpt2", help=f"how text is cut before merging: {PATTERNS} (gpt2)")
+    action.add_argument(
+        "--special", action="append", metavar="TOKEN", help="a special token; may be repeated (<pad> <s> </s>)"
     )
     action.add_argument("--engine", choices=["ours", "tokenizers"], default="ours", help="of bpe (ours)")
-    action.add_argument("--min-frequency", type=int, default=0, metavar="N", help="leave rarer pairs alone (0)")
-    action.add_argument("--lowercase", action="store_true", help="of wordpiece")
+    action.add_argument(
+        "--min-frequency", type=int, default=0, metavar="N", help="of bpe and wordpiece: leave rarer pairs alone (0)"
+    )
+    action.add_argument("--lowercase", action="store_true", help="of wordpiece: without capitals and accents")
 
 
 def _chat(action: argparse.ArgumentParser) -> None:
@@ -114,8 +122,8 @@ _ACTIONS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = [
 
 def _add_which(command: argparse.ArgumentParser) -> None:
     chosen = command.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--run", help="the tokenizer of this run")
-    chosen.add_argument("--tokenizer", help="a tokenizer's file, directory or own name, or a tiktoken name")
+    chosen.add_argument("--run", metavar="NAME", help="the tokenizer of this run")
+    chosen.add_argument("--tokenizer", metavar="NAME", help=WHICH)
 
 
 def _add_parse_special(command: argparse.ArgumentParser) -> None:

@@ -54,14 +54,15 @@ def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
     if not isinstance(state, dict) or not state:
         return [gr.skip()] * (4 + len(fields))
     opening_model, opening_text = models.opening_work()
-    wanted: dict[str, Any] = {name: _value(component, state.get(name)) for name, component in fields.items()}
+    keys = [key for _, key in tokenizers.choices(site)]  # with those that were made since the page was built
+    wanted: dict[str, Any] = {name: _value(component, state.get(name), keys) for name, component in fields.items()}
     names = [name for _, name in models.model_choices()]
     model, text, problem = state.get("model", opening_model), state.get("text", opening_text), ""
     if model not in names:
         problem = f"The link names the model {str(model)[:80]!r}, which is not in the list here."
         model = opening_model
     if "tokenizer" in wanted and state.get("tokenizer"):
-        if state["tokenizer"] in [key for _, key in tokenizers.choices(site)]:
+        if state["tokenizer"] in keys:
             wanted["tokenizer"] = state["tokenizer"]
         else:
             problem = (
@@ -73,13 +74,13 @@ def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
     return [notice(problem, "info"), settled, model, text, *wanted.values()]
 
 
-def _value(component: Any, value: Any) -> Any:
-    """The value if the component can hold it; else nothing is changed."""
+def _value(component: Any, value: Any, keys: list[str]) -> Any:
+    """The value if the component can hold it; else nothing is changed. keys: of the tokenizers there are."""
     choices = [key for _, key in getattr(component, "choices", None) or []]
     if isinstance(component, gr.Checkbox):
         return value if isinstance(value, bool) else gr.skip()
     if isinstance(component, gr.Dropdown) and component.multiselect:
-        listed = isinstance(value, list) and len(value) <= 6 and all(part in choices for part in value)
+        listed = isinstance(value, list) and len(value) <= 6 and all(part in choices or part in keys for part in value)
         return value if listed else gr.skip()
     if isinstance(component, (gr.Dropdown, gr.Radio)):
         return value if value in choices else gr.skip()

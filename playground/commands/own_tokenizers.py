@@ -17,10 +17,12 @@ def train(args: Namespace) -> None:
     """In a process of its own, which ends with this one; merges are told as they form."""
     from core.tokenizer.train_process import Event, TokenizerTraining, TrainingJob
     from core.tokenizer.training import SPECIAL_TOKENS, TrainingRequest
-    from playground.commands.text import given_texts
+    from playground.commands.text import given_input
 
     if not args.name and not args.output:
         raise ConfigError("Say where the tokenizer is to be kept: --name NAME, or --output FILE, or both.")
+    if args.output and not args.output.absolute().parent.is_dir():
+        raise ConfigError(f"The tokenizer cannot be written to {args.output}: there is no such folder.")
     request = TrainingRequest(
         kind=args.kind, vocab_size=args.vocab_size, pattern=args.pattern,
         special_tokens=tuple(SPECIAL_TOKENS if args.special is None else args.special), engine=args.engine,
@@ -28,7 +30,7 @@ def train(args: Namespace) -> None:
     )  # fmt: skip
     source: dict[str, Any] = {"data": args.data or ""}
     if not args.data:
-        source = {"text": "\n".join(given_texts([], "Name a file or a data set to train on, or give text on stdin."))}
+        source = {"text": given_input("Name a file or a data set to train on, or give text on standard input.")}
     elif not args.data.startswith(("builtin:", "hf:")) and expanded(args.data).exists():
         source = {"file": str(expanded(args.data))}
     job = TrainingJob(request, column=args.column, name=args.name, **source)
@@ -72,13 +74,13 @@ def _copy(path: Path, output: Path) -> None:
 def chat(args: Namespace) -> None:
     from core.tokenizer.chat import TEMPLATES, chat_template_of, parse_messages, render
     from core.tokenizer.visible import visible
-    from playground.commands.text import given_texts
+    from playground.commands.text import given_input
     from playground.commands.tokenizer import chosen, source
 
     tokenizer, name = chosen(args)
     said = args.messages
     if said is None:
-        said = "\n".join(given_texts([], 'Give messages, such as "user: Hello!".'))
+        said = given_input('Give messages, such as "user: Hello!".')
     special: dict[str, str] = {}
     if args.template in TEMPLATES:
         known = TEMPLATES[args.template]

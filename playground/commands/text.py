@@ -65,10 +65,23 @@ def _stage_lines(seen: "Stages") -> list[str]:
 
 
 def given_texts(texts: list[str], empty: str) -> list[str]:
-    """The texts of the command line, or the lines of standard input. TextError `empty` if there are none, or one is."""
+    """The texts of the command line, or the lines of standard input. White space is text. TextError `empty` if there is
+    nothing at all."""
     texts = texts or _input_lines(empty)
-    _refuse_empty(texts, empty)
+    if not any(texts):
+        raise TextError(empty)
     return texts
+
+
+def given_input(empty: str) -> str:
+    """All of standard input as one text, without a byte order mark; bytes that are no UTF-8 become U+FFFD. TextError
+    `empty` if there is nothing."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise TextError(empty)
+    data = sys.stdin.buffer.read().decode("utf-8", "replace") if hasattr(sys.stdin, "buffer") else sys.stdin.read()
+    if not (text := data.removeprefix("\ufeff")):
+        raise TextError(empty)
+    return text
 
 
 def translate(args: Namespace) -> int | None:
@@ -152,11 +165,8 @@ def _converse(decoder: Decoder, what: str) -> None:
 
 
 def _input_lines(empty: str) -> list[str]:
-    """Lines of standard input, without their line ends and a byte order mark; bytes that are no UTF-8 become U+FFFD."""
-    if sys.stdin is None or sys.stdin.isatty():
-        raise TextError(empty)
-    data = sys.stdin.buffer.read().decode("utf-8", "replace") if hasattr(sys.stdin, "buffer") else sys.stdin.read()
-    lines = data.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    """Lines of standard input, without their line ends."""
+    lines = given_input(empty).replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
 

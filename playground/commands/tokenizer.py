@@ -118,7 +118,8 @@ def compare(args: Namespace) -> None:
         results.append({"text": seen.text, "agreed": seen.agreed, "differing": seen.differing, "lanes": lanes})
         lines += _table([lane.name for lane in seen.lanes], [lane.counts for lane in seen.lanes])
         lines += [f"{lane['tokenizer']}: {'|'.join(lane['tokens'])}" for lane in lanes]
-        lines += [f"{len(seen.differing):,} stretches are cut differently"]
+        several = len(seen.differing) != 1
+        lines += [f"{len(seen.differing):,} {'stretches are' if several else 'stretch is'} cut differently"]
     show(args, {"tokenizers": args.names, "results": results}, lines)
 
 

@@ -18,7 +18,7 @@ def restored(state, site=OWN, raw=None):
             "special": gr.Checkbox(False),
             "by": gr.Radio([("A", "a"), ("B", "b")], value="a"),
             "search": gr.Textbox(),
-            "with": gr.Dropdown(["tiny-gpt", "tiny-llama"], multiselect=True),
+            "with": gr.Dropdown(["tiny-llama"], multiselect=True),
             "much": gr.Slider(1, 5),
         }
     with on(site):
@@ -28,7 +28,7 @@ def restored(state, site=OWN, raw=None):
 
 def test_a_link_sets_what_it_names(runs):
     state = {"model": "tiny-llama", "text": "hé <b>", "tokenizer": "tiny-gpt", "special": True, "by": "b",
-             "search": "x", "with": ["tiny-llama"]}  # fmt: skip
+             "search": "x", "with": ["tiny-llama", "tiny-gpt"]}  # fmt: skip
     found = restored(state)
     assert found["settled"] == ("tiny-llama", "hé <b>") and not found["message"]
     assert {name: found[name] for name in state} == state

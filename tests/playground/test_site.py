@@ -17,7 +17,7 @@ from playground.views.notice import notice
 # All that can be asked of a public page. Whatever is added here must be safe with any values, from anybody.
 PUBLIC_ENDPOINTS = {
     "settle_text", "change_model", "use_example", "refresh_models", "arrive_by_link", "js_fn", "lambda",
-    "refresh", "refresh_tokenizers", "open_part", "other_page", "choose_word", "type_words", "compare_with",
+    "refresh", "refresh_tokenizers", "open_part", "catch_up", "other_page", "choose_word", "type_words", "compare_with",
     "search_vocabulary", "narrow_vocabulary", "page_before", "page_after", "count_unreachable",
     "render_again", "cut_text",
     "follow", "retarget", "change_kind", "change_head", "open_head", "open_numbers", "decode_columns", "show_settings",
@@ -63,7 +63,7 @@ def test_a_public_page_offers_less(runs):
 
 def test_ones_own_page_is_as_it_was(runs):
     demo = app.build_app()
-    assert type(demo).__name__ == "Blocks"
+    assert type(demo).__name__ == "PageBlocks"
     assert "max_length" not in by_label(demo, "Text")[0] and by_label(demo, "Model")[0]["allow_custom_value"]
     assert by_label(demo, "Longest, in tokens")[0]["maximum"] == decoding_form.LONGEST
     assert "Sign" not in header.masthead(OWN)

@@ -97,6 +97,17 @@ def test_tokenize_writes_a_table(call, files, tmp_path):
     assert "t.csv" in one_sentence(*missing)
 
 
+def test_white_space_and_empty_lines_are_texts(answer, call, files):
+    [result] = answer("tokenize", "--tokenizer", files / "small.json", " \t ")["results"]
+    assert bytes.fromhex("".join(result["hex"])) == b" \t "
+    results = answer("tokenize", "--tokenizer", files / "small.json", stdin="a\n\n  \nb\n")["results"]
+    assert [result["text"] for result in results] == ["a", "", "  ", "b"] and results[1]["ids"] == []
+    assert len(answer("tokenizer", "compare", "--with", files / "small.json", stdin="a\n\nb")["results"]) == 3
+    for nothing in ("", "\n", "\n\n"):
+        one_sentence(*call("tokenize", "--tokenizer", files / "small.json", stdin=nothing))
+    one_sentence(*call("tokenize", "--tokenizer", files / "small.json", ""))
+
+
 def test_people_are_told_which_tokens_are_special(call, files):
     out = call("tokenize", "--tokenizer", files / "small.json", "--parse-special", "a<s>")[1]
     assert out.splitlines()[-1].endswith("<s>  (special)")
@@ -228,7 +239,7 @@ def test_train_other_kinds_to_a_file(answer, call, tmp_path, kind):
     assert load_tokenizer(output).encode("the fox").ids
 
 
-def test_training_that_cannot_be_is_a_sentence(call, files, tmp_path):
+def test_training_that_cannot_be_is_a_sentence(call, files, tmp_path, monkeypatch):
     out = ["--output", tmp_path / "x.json", "--json"]  # nothing is told of the way there
     assert "--name" in one_sentence(*call("tokenizer", "train", files / "lines.txt"))
     one_sentence(*call("tokenizer", "train", files / "lines.txt", *out, "--vocab-size", 10))
@@ -240,11 +251,20 @@ def test_training_that_cannot_be_is_a_sentence(call, files, tmp_path):
     code, text, err = call("tokenizer", "train", files / "lines.txt", *out[:2], "--special", "<x>", "--vocab-size", 260)
     assert code == 0 and "260 tokens" in text and "Reading lines.txt" in err
     assert load_tokenizer(tmp_path / "x.json").special_tokens == {"<x>": 0}
+    monkeypatch.setattr("core.tokenizer.train_process.TokenizerTraining", None)  # this is known before it begins
     assert "cannot be written" in one_sentence(
         *call(
             "tokenizer", "train", files / "lines.txt", "--vocab-size", 260, "--json", "--output", tmp_path / "no" / "x"
         )
     )
+
+
+def test_train_on_standard_input_as_it_is(answer, tmp_path):
+    """Paragraphs with empty lines between them, and their line ends, are learned from."""
+    made = answer(
+        "tokenizer", "train", "--output", tmp_path / "t.json", "--vocab-size", 270, stdin="ab\r\n\r\nab\n" * 9
+    )
+    assert {bytes.fromhex(merge["left"] + merge["right"]) for merge in made["merges"]} >= {b"ab", b"\r\n\r"}
 
 
 def test_add_a_file(answer, call, files, tmp_path):
@@ -264,7 +284,7 @@ def test_chats(answer, call, files, tmp_path, monkeypatch):
     assert found["ids"] == load_tokenizer(files / "small.json").encode(found["text"], parse_special=True).ids
     own = tmp_path / "own.jinja"
     own.write_text("{% for m in messages %}<s>{{ m['content'] }}{% endfor %}")
-    found = answer("tokenizer", "chat", *which, "--template", own, stdin="user: a\nassistant: b\n")
+    found = answer("tokenizer", "chat", *which, "--template", own, stdin="user: a\n\nassistant: b\n")
     assert found["text"] == "<s>a<s>b" and found["special"].count(True) == 2
     assert "special" in call("tokenizer", "chat", *which, "--template", own, "user: a")[1]
     assert "no chat template" in one_sentence(*call("tokenizer", "chat", *which, "user: a"))

@@ -90,8 +90,8 @@ def test_every_part_is_filled_on_arrival_and_only_the_open_one_follows(built):
     inputs = [component.value for component in made.inputs]
     settled = ("tiny-gpt", "another text")
     for name in tab.PARTS:
-        message, now, *views = made.refresh(settled, "", False, name, *inputs)
-        assert message == "" and now == work("another text")
+        message, now, drawn, *views = made.refresh(settled, "", False, name, *inputs)
+        assert message == "" and now == work("another text") and drawn == (name, now)
         assert len(views) == len(made.views)
         start = 0
         for part_name, part in made.parts.items():
@@ -107,9 +107,21 @@ def test_a_tokenizer_that_cannot_be_opened_is_a_sentence_and_nothing_else_change
     assert 'role="alert"' in message and "no-such-tokenizer" in message and rest == [gr.skip()] * len(rest)
 
 
+def test_a_part_that_was_opened_while_the_work_changed_is_drawn_once_more(built):
+    _, made = built
+    inputs = [component.value for component in made.inputs]
+    before, after = work("before"), work("after")
+    part, drawn, *_ = made.opening("Stages")(before)
+    assert (part, drawn) == ("Stages", ("Stages", before))
+    caught = made.catch_up(drawn, part, after, *inputs)
+    assert caught == [("Stages", after), *made.show(after, "Stages", *inputs)] and len(caught) == 1 + len(made.views)
+    assert made.catch_up(("Tokens", after), part, after, *inputs) == caught
+    assert made.catch_up(caught[0], part, after, *inputs) == [gr.skip()] * len(caught)
+
+
 def test_the_tokenizer_that_is_chosen_is_the_one_that_is_shown(built):
     _, made = built
     inputs = [component.value for component in made.inputs]
     answer = made.refresh(("tiny-gpt", "hello"), "tiny-llama", False, "Tokens", *inputs)
     assert answer[1] == work("hello", key="tiny-llama")
-    assert shown(answer[4])[0] == tokenizers.open_tokenizer("tiny-llama", None).encode("hello").ids
+    assert shown(answer[5])[0] == tokenizers.open_tokenizer("tiny-llama", None).encode("hello").ids

@@ -154,9 +154,10 @@ def test_a_closed_page_ends_its_training(runs_dir, tmp_path):
 
 
 def test_the_text_alone_is_shown_until_something_is_trained(runs_dir):
-    cut, merges, *_ = training.show(work("aaaa bbbb"), "gpt2", "", False)
+    field, cut, merges, *_ = training.show(work("aaaa bbbb"), "gpt2", "", False)
     assert "2 chunks" in cut and "aa" in "".join(shown_tokens(merges))
-    cut, merges, *_ = training.show(work("aaaa bbbb"), "none", "", True)
+    assert not field["visible"] and training.show(work("a"), "own", "a", False)[0]["visible"]
+    _, cut, merges, *_ = training.show(work("aaaa bbbb"), "none", "", True)
     assert "1 chunk:" in cut and merges == gr.skip()
 
 

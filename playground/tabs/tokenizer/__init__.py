@@ -39,6 +39,7 @@ class TokenizerTab:
     message: gr.HTML
     work: gr.State
     opened: gr.State  # the name of the part that is open
+    drawn: gr.State  # (part, work) of what was drawn last
     tabs: dict[str, gr.Tab]
     parts: dict[str, Any]
 
@@ -61,13 +62,17 @@ class TokenizerTab:
     def refresh(
         self, settled: tuple[str, str], key: str | None, parse_special: bool, opened: str, *inputs: Any
     ) -> list[Any]:
-        """Something changed: the message, the work, and the views of the part that is open."""
+        """Something changed: the message, the work, what is drawn, and the views of the part that is open."""
         work = Work((key or MODELS_OWN).strip(), settled[0] or None, settled[1], parse_special)
         try:
             tokenizers.open_tokenizer(work.tokenizer, work.model)
         except UserError as error:
-            return [notice(str(error)), gr.skip(), *[gr.skip()] * len(self.views)]
-        shown: list[Any] = ["", work]
+            return [notice(str(error)), gr.skip(), gr.skip(), *[gr.skip()] * len(self.views)]
+        return ["", work, (opened, work), *self.show(work, opened, *inputs)]
+
+    def show(self, work: Work, opened: str, *inputs: Any) -> list[Any]:
+        """Values for `views`, all but the opened part's as they are."""
+        shown: list[Any] = []
         given = iter(inputs)
         for name, part in self.parts.items():
             own = [next(given) for _ in part.inputs]
@@ -85,9 +90,15 @@ class TokenizerTab:
         """What happens when a part is opened."""
 
         def open_part(work: Work, *inputs: Any) -> Any:
-            return name, *PARTS[name].show(work, *inputs)
+            return name, (name, work), *PARTS[name].show(work, *inputs)
 
         return open_part
+
+    def catch_up(self, drawn: tuple[str, Work], opened: str, work: Work, *inputs: Any) -> list[Any]:
+        """A part that was opened while the work changed is still of the work before: draw it once more."""
+        if drawn == (opened, work):
+            return [gr.skip(), *[gr.skip()] * len(self.views)]
+        return [(opened, work), *self.show(work, opened, *inputs)]
 
 
 def build(site: Site = OWN) -> TokenizerTab:
@@ -108,8 +119,9 @@ def build(site: Site = OWN) -> TokenizerTab:
         for name, module in PARTS.items():
             with gr.Tab(name, id=name.lower(), elem_id=f"part-{name.lower()}") as tab:
                 tabs[name], parts[name] = tab, module.build(site, work)
-    opened = gr.State(next(iter(PARTS)))
-    return TokenizerTab(site, tokenizer, parse_special, message, gr.State(work), opened, tabs, parts)
+    first = next(iter(PARTS))
+    opened, drawn = gr.State(first), gr.State((first, work))
+    return TokenizerTab(site, tokenizer, parse_special, message, gr.State(work), opened, drawn, tabs, parts)
 
 
 def wire(tab: TokenizerTab, header: Header) -> None:
@@ -119,11 +131,14 @@ def wire(tab: TokenizerTab, header: Header) -> None:
         [*header.changes, tab.tokenizer.change, tab.parse_special.change],
         tab.refresh,
         [header.settled, tab.tokenizer, tab.parse_special, tab.opened, *tab.inputs],
-        [tab.message, tab.work, *tab.views],
+        [tab.message, tab.work, tab.drawn, *tab.views],
         **quiet,
     )
+    tab.drawn.change(tab.catch_up, [tab.drawn, tab.opened, tab.work, *tab.inputs], [tab.drawn, *tab.views], **quiet)
     for name, part in tab.parts.items():
-        tab.tabs[name].select(tab.opening(name), [tab.work, *part.inputs], [tab.opened, *part.views], **quiet)
+        tab.tabs[name].select(
+            tab.opening(name), [tab.work, *part.inputs], [tab.opened, tab.drawn, *part.views], **quiet
+        )
         PARTS[name].wire(part, tab.work)
     if tab.parts["Train"].own is not None:
         tab.parts["Train"].trained.change(

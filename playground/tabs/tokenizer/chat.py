@@ -44,6 +44,10 @@ class ChatPart:
         return [self.conversation, self.taken, *self.drawn]
 
     @property
+    def shared(self) -> dict[str, Any]:
+        return {"template": self.source, "answer": self.generation}
+
+    @property
     def drawn(self) -> list[Any]:
         return [self.source, self.template, self.message, self.counts, self.text, self.tokens]
 

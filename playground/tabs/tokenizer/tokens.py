@@ -40,6 +40,10 @@ class TokensPart:
     def inputs(self) -> list[Any]:
         return []
 
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {"under": self.show}
+
 
 def build(site: Site, work: Work) -> TokensPart:
     message, counts, tokens, page = page_of(work, 1)

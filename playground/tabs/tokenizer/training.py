@@ -65,11 +65,15 @@ class TrainPart:
 
     @property
     def views(self) -> list[Any]:
-        return [self.cut, self.merges, *(self.own.views if self.own else [])]
+        return [self.own_pattern, self.cut, self.merges, *(self.own.views if self.own else [])]
 
     @property
     def inputs(self) -> list[Any]:
         return [self.pattern, self.own_pattern, self.watched]
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {"pattern": self.pattern} | ({"regex": self.own_pattern} if self.own else {})
 
     @property
     def form(self) -> list[Any]:
@@ -170,8 +174,7 @@ def wire(part: TrainPart, work: gr.State) -> None:
 
 def show(work: Work, pattern: str, own_pattern: str, watched: bool) -> tuple[Any, ...]:
     """How the text is cut; what it alone would teach, unless something was trained; one's own tokenizers by now."""
-    merges = gr.skip() if watched else merges_at_first(work, pattern, own_pattern)
-    return cut_of(work, pattern, own_pattern), merges, *([] if here().is_hosted else own.show())
+    return *cut_text(work, pattern, own_pattern, watched), *([] if here().is_hosted else own.show())
 
 
 # ------------------------------------------------------------------------------------------------------- in place

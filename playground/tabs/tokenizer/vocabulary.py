@@ -81,7 +81,7 @@ class VocabularyPart:
 
     @property
     def shared(self) -> dict[str, Any]:
-        return {"find": self.query, "by": self.by, "order": self.order}
+        return {"find": self.query, "by": self.by, "only": self.only, "order": self.order}
 
 
 def build(site: Site, work: Work) -> VocabularyPart:
