@@ -38,7 +38,9 @@ class HubTokenizer(Tokenizer):
             # As the package writes it, whatever it was lenient about; but of two added tokens of one id it writes one.
             document = json.loads(self.full.to_str())
             added = json.loads(contents).get("added_tokens") or []
-        except Exception as error:  # the package raises bare Exceptions
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the package raises bare Exceptions, and panics that are none
             raise RunError(f"The tokenizer.json cannot be read: {_one_line(error)}.") from error
         self.full.no_padding()
         self.full.no_truncation()

@@ -147,10 +147,6 @@ def tokenizer_from_json(contents: str, source: str = "The tokenizer.json") -> To
             raise RunError(str(error).replace("The tokenizer.json", source, 1)) from error
         except Exception as error:
             raise RunError(f"{source} is not a readable tokenizer.json: {error}.") from error
-        except BaseException as error:  # the package's panics are no Exceptions
-            if type(error).__name__ != "PanicException":
-                raise
-            raise RunError(f"{source} is not a readable tokenizer.json: the tokenizers package fails on it.") from None
     return tokenizer
 
 

@@ -1,11 +1,15 @@
 """Training in a process of its own: its events, where texts come from, its limits, and what ends it."""
 
 import json
+import random
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+from core.child import ROOT
 from core.errors import ConfigError, DataError, RunError
 from core.tokenizer import load_tokenizer, train_bpe
 from core.tokenizer.own import own_about, own_tokenizers
@@ -133,6 +137,34 @@ def test_left_in_the_middle():
     with TokenizerTraining(SLOW) as training:
         assert next(iter(training.events())).phase == "reading"
     assert training.process.returncode is not None
+
+
+def test_it_ends_with_who_asked(tmp_path):
+    """One that is killed cannot stop it. What takes so long would be kept under its name otherwise."""
+    (tmp_path / "long.txt").write_text("".join(random.Random(0).choices("abcdefghijklmnop \n", k=2_000_000)))
+    code = f"""
+import os
+from core.tokenizer.train_process import *
+request = TrainingRequest(vocab_size=100_000, engine="tokenizers")
+job = TrainingJob(request, file={str(tmp_path / "long.txt")!r}, name="long")
+training = TokenizerTraining(job)
+for event in training.events():
+    if event.phase == "training":  # from here on it says nothing until it is done
+        break
+print(training.process.pid, flush=True)
+os._exit(1)
+"""
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    began = time.monotonic()
+    while _runs(int(asked.stdout)):
+        assert time.monotonic() - began < 60
+        time.sleep(0.1)
+    assert own_tokenizers() == []
+
+
+def _runs(process: int) -> bool:
+    state = subprocess.run(["ps", "-o", "state=", "-p", str(process)], capture_output=True, text=True).stdout
+    return state.strip() not in ("", "Z")  # Z: it has ended, and nobody has asked how
 
 
 def test_the_time_limit():
