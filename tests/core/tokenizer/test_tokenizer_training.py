@@ -110,6 +110,18 @@ def test_none_cuts_at_lines():
     assert longest == b"one two\n"
 
 
+def test_a_run_learns_from_one_long_chunk(corpus):
+    """Which takes the package minutes."""
+    text = "".join(corpus)
+    made = train_tokenizer(TokenizerConfig("bpe", 600, "none"), [text])
+    assert made.vocab_size == 600 and any(b"\n" in merge[0] + merge[1][1:] for merge in made.merges)
+    short = [text[:9_000], text[9_000:15_000]]
+    assert (
+        train_tokenizer(TokenizerConfig("bpe", 600, "none"), short).merges
+        == train_bpe(short, 600, pattern="none").merges
+    )
+
+
 @pytest.mark.parametrize("kind", ["bpe", "wordpiece", "unigram", "char"])
 @pytest.mark.parametrize("texts", [[], [""], ["", ""]])
 def test_nothing_to_train_on(kind, texts):
