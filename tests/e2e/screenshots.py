@@ -16,6 +16,7 @@ READY = {
     "decoding": "#decoding-beam .decoding-number",
     "training": "#training-plot .main-svg",
 }
+PARTS = {"merges": "#merge-player svg", "compare": "#compare-view .compare-sheet"}  # of the Tokenizer tab
 
 
 def main(
@@ -48,6 +49,13 @@ def main(
                 page.wait_for_timeout(2_000)
             page.wait_for_timeout(2_500)
             page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+            for part, there in PARTS.items() if name == "tokenizer" else []:
+                tab = page.get_by_role("tab", name=part.capitalize(), exact=True)
+                if tab.is_visible():
+                    tab.click()
+                    page.wait_for_selector(there, timeout=60_000)
+                    page.wait_for_timeout(1_000)
+                    page.screenshot(path=f"{folder}/{part}.png", full_page=True)
         browser.close()
 
 
