@@ -79,6 +79,20 @@ def test_a_long_text_is_cut_and_that_is_said(runs, monkeypatch):
         assert "below" not in compare.drawn(work("word " * 100), [])[0]
 
 
+def test_a_tokenizer_that_cannot_take_the_text_is_left_out(runs, tmp_path):
+    document = {
+        "version": "1.0",
+        "normalizer": {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""},
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    message, counts, ruler = compare.drawn(work("a" * 40 + "!"), ["tiny-llama", str(tmp_path)])
+    assert f"{tmp_path.name} is left out: This tokenizer cannot cut" in message
+    assert len(json.loads(ruler)["lanes"]) == 2 and "tiny-llama" in counts
+    message, counts, ruler = compare.drawn(work("a" * 40 + "!", key=str(tmp_path)), [])
+    assert "notice-error" in message and counts == ruler == ""
+
+
 def test_only_six_at_a_time(runs, monkeypatch):
     names = [f"run-{i}" for i in range(9)]
     for name in names:

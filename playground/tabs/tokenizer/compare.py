@@ -21,6 +21,7 @@ from playground.views.notice import notice
 
 BYTES = 300_000  # of UTF-8 on the ruler, shared by all lanes: of a text of 100,000 three tokenizers show all
 ON_ARRIVAL = 3
+Opened = dict[str, tuple[Any, Tokenizer]]  # name -> stamp and tokenizer
 # assets/tokenizer-compare.js draws; it may be loaded after this.
 DRAW = """
 const draw = () => window.compareView ? window.compareView(element, props.value) : setTimeout(draw, 20);
@@ -112,15 +113,36 @@ def drawn(work: Work, others: Sequence[str] | None) -> tuple[str, str, str]:
             + ("; a whole file can be counted below." if here().launch else ".")
         )
     try:
-        key = (tuple((name, stamp) for name, (stamp, _) in opened.items()), text, work.parse_special)
-        named = {name: tokenizer for name, (_, tokenizer) in opened.items()}
-        comparison = _comparisons.get(key, lambda: compare(text, named, work.parse_special))
-    except UserError as error:
-        return notice(" ".join([*problems, str(error)])), "", ""
+        comparison = compared(text, opened, work.parse_special)
+    except UserError:
+        refused = refusals(text, opened, work.parse_special)
+        problems += [f"{name} is left out: {why}" for name, why in refused.items()]
+        opened = {name: one for name, one in opened.items() if name not in refused}
+        if not opened:
+            return notice(" ".join(problems)), "", ""
+        comparison = compared(text, opened, work.parse_special)
     sentence = agreement(comparison)
     below = f'<p class="caption compare-agreement">{sentence}</p>' if sentence else ""
-    sizes = [named[lane.name].vocab_size for lane in comparison.lanes]
+    sizes = [opened[lane.name][1].vocab_size for lane in comparison.lanes]
     return notice(" ".join(problems), "info"), counts_table(comparison, sizes) + below, ruler_data(comparison)
+
+
+def compared(text: str, opened: Opened, parse_special: bool) -> Comparison:
+    """Computed once. UserError if one of them cannot take the text."""
+    key = (tuple((name, stamp) for name, (stamp, _) in opened.items()), text, parse_special)
+    named = {name: tokenizer for name, (_, tokenizer) in opened.items()}
+    return _comparisons.get(key, lambda: compare(text, named, parse_special))
+
+
+def refusals(text: str, opened: Opened, parse_special: bool) -> dict[str, str]:
+    """Which of the tokenizers cannot take the text, and why."""
+    found = {}
+    for name, (_, tokenizer) in opened.items():
+        try:
+            tokenizer.encode(text, parse_special=parse_special)
+        except UserError as error:
+            found[name] = str(error)
+    return found
 
 
 def beginning(text: str, most: int) -> str:
@@ -132,9 +154,9 @@ def beginning(text: str, most: int) -> str:
     return clean_text(text[:most]).encode("utf-8")[:most].decode("utf-8", "ignore")
 
 
-def lanes(work: Work, others: Sequence[str] | None) -> tuple[dict[str, tuple[Any, Tokenizer]], list[str]]:
+def lanes(work: Work, others: Sequence[str] | None) -> tuple[Opened, list[str]]:
     """Name -> (stamp, tokenizer) of what is compared, the tab's first, each once; and sentences on what is left out."""
-    opened: dict[str, tuple[Any, Tokenizer]] = {}
+    opened: Opened = {}
     problems: list[str] = []
     for name, key in lane_keys(work, others).items():
         if len(opened) == MOST:
