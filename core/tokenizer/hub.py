@@ -23,6 +23,7 @@ from core.tokenizer.spans import byte_positions, exact_spans, matched_spans
 
 LONG_WORD = 1000
 _LONG_WORD = re.compile(rf"\S{{{LONG_WORD + 1}}}")
+_NOTHING_AROUND = {"post_processor": None, "truncation": None, "padding": None}
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
 
@@ -68,7 +69,7 @@ class HubTokenizer(Tokenizer):
         if self._fast is None:
             import tokenizers
 
-            document = self.document | {"post_processor": None, "truncation": None, "padding": None}
+            document = self.document | _NOTHING_AROUND
             model = dict(document["model"])
             renamed = {name: f"\ue000{secrets.token_hex(16)}" for name in self.special_tokens}
             document["added_tokens"] = [
@@ -98,7 +99,7 @@ class HubTokenizer(Tokenizer):
         if self._parsing is None:
             import tokenizers
 
-            document = self.document | {"post_processor": None, "truncation": None, "padding": None}
+            document = self.document | _NOTHING_AROUND
             self._parsing = tokenizers.Tokenizer.from_str(json.dumps(document))
         return self._parsing
 
@@ -106,10 +107,8 @@ class HubTokenizer(Tokenizer):
         text = clean_text(text)
         encoded = self.model_output(text, parse_special=parse_special)
         ids = encoded.ids
-        special_mask = [False] * len(ids)
-        if parse_special:
-            special = self.special_ids - {self.unk_id}
-            special_mask = [id in special for id in ids]
+        special = self.special_ids - {self.unk_id} if parse_special else frozenset()
+        special_mask = [id in special for id in ids]
         data = text.encode("utf-8")
         pieces: list[bytes] = []
         if self.is_byte_level:
@@ -181,15 +180,16 @@ class HubTokenizer(Tokenizer):
             added = self.document.get("added_tokens") or []
             bytes_only = {"type": "BPE", "byte_fallback": True, "merges": []}
             bytes_only["vocab"] = {f"<0x{byte:02X}>": byte for byte in range(256)}
-            document = self.document | {
-                "truncation": None,
-                "padding": None,
-                "added_tokens": added if parse_special else [t for t in added if not t.get("special")],
-                "pre_tokenizer": None if only_normalize else self.document.get("pre_tokenizer"),
-                "post_processor": None,
-                "decoder": None,
-                "model": bytes_only,
-            }
+            document = (
+                self.document
+                | _NOTHING_AROUND
+                | {
+                    "added_tokens": added if parse_special else [t for t in added if not t.get("special")],
+                    "pre_tokenizer": None if only_normalize else self.document.get("pre_tokenizer"),
+                    "decoder": None,
+                    "model": bytes_only,
+                }
+            )
             self._cutters[key] = tokenizers.Tokenizer.from_str(json.dumps(document))
         return self._cutters[key]
 

@@ -18,12 +18,10 @@ from typing import Any
 from core.errors import TextError
 from core.tokenizer.base import clean_text, special_token_entries, tokenizer_json
 from core.tokenizer.char import UNK
+from core.tokenizer.files.sentencepiece_model import BYTE_SCORE, SPACE
 from core.tokenizer.hub import HubTokenizer
 from core.tokenizer.split import Splitter
 
-SPACE = "▁"
-# Below every piece's own score: typed text that reads "<0x0A>" is cut in characters, never taken for the byte.
-BYTE_SCORE = -1e6
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 _ASCII = [chr(code) for code in range(33, 127)]
 

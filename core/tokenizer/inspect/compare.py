@@ -32,9 +32,7 @@ class Lane:
     encoding: Encoding
     counts: Counts
     boundaries: list[int]  # characters of the text after which a token ends and none goes on, in order
-    inside: list[
-        tuple[int, int]
-    ]  # where a token ends within a character: (that character, bytes of it before), in order
+    inside: list[tuple[int, int]]  # ends within a character: (that character, bytes of it before), in order
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ WAYS = ("text", "regex", "id", "bytes")
 ORDERS = ("id", "longest", "shortest", "text")
 REGEX_SECONDS = 1.0  # that a search by regular expression may take
 REGEX_LENGTH = 500  # characters of such an expression
-# Groups that call themselves, (?R) (?1) (?&name) (?P>name): they can take a gigabyte before the time is over.
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Finding tokenizers by name and path."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -169,3 +171,9 @@ def test_patterns_that_would_mean_something_else_are_left_to_the_package(pattern
     theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text in ["ab\nab\n", "a b\tc", "xaab"]:
         assert loaded.encode(text).ids == theirs.encode(text).ids
+
+
+def test_importing_the_room_imports_nothing_heavy():
+    code = "import sys, core.tokenizer; print([m for m in ('torch', 'tokenizers', 'gradio') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -288,3 +288,18 @@ def test_the_bpe_papers_example():
     steps = merge_steps(tokenizer, "lower")
     assert [step.merged for step in steps][:2] == [b"lo", b"low"]
     assert [step.rank for step in steps] == sorted(step.rank for step in steps)
+
+
+def test_merge_steps_end_in_the_encoders_tokens(make_tokenizer, nasty_texts):
+    tokenizer = make_tokenizer("gpt2")
+    for text in nasty_texts[:300]:
+        for chunk in tokenizer.splitter(clean_text(text)):
+            if len(chunk) > 200:
+                continue
+            pieces = [bytes([b]) for b in chunk.encode()]
+            for step in merge_steps(tokenizer, chunk):
+                assert tokenizer.merges[step.rank] == (step.left, step.right)
+                assert pieces[step.position : step.position + 2] == [step.left, step.right]
+                pieces[step.position : step.position + 2] = [step.merged]
+                assert pieces == step.pieces
+            assert pieces == tokenizer.encode(chunk).pieces or len(tokenizer.splitter(chunk)) > 1

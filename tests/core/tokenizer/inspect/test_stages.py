@@ -163,3 +163,23 @@ def test_sentencepiece_models(tmp_path):
     assert seen.normalized == processor.normalize("The ｑｕｉｃｋ fox")
     assert [token.id for token in seen.tokens] == processor.encode("The ｑｕｉｃｋ fox")
     assert [token.text for token in seen.tokens] == processor.encode("The ｑｕｉｃｋ fox", out_type=str)
+
+
+def test_stages_of_a_tokenizer_with_all_four():
+    from tokenizers import models, normalizers, pre_tokenizers, processors
+
+    theirs = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "cafe": 3}, unk_token="[UNK]"))
+    theirs.normalizer = normalizers.BertNormalizer(lowercase=True)
+    theirs.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    theirs.add_special_tokens(["[CLS]", "[SEP]"])
+    theirs.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    seen = stages(HubTokenizer(theirs.to_str()), "Café x")
+    assert seen.normalized == "cafe x" == theirs.normalizer.normalize_str("Café x")
+    assert seen.pre_tokens == [("cafe", (0, 4)), ("x", (5, 6))]
+    assert [(token.text, token.id) for token in seen.tokens] == [("cafe", 3), ("[UNK]", 0)]
+    processed = [(token.text, token.id) for token in seen.post_processed]
+    assert processed == [("[CLS]", 1), ("cafe", 3), ("[UNK]", 0), ("[SEP]", 2)]
+    char = stages(CharTokenizer.train(["ab"]), "ab")
+    assert char.pre_tokens == [("ab", (0, 2))] and [token.id for token in char.tokens] == [4, 5]
