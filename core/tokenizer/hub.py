@@ -74,7 +74,7 @@ class HubTokenizer(Tokenizer):
             renamed = {name: f"\ue000{secrets.token_hex(16)}" for name in self.special_tokens}
             document["added_tokens"] = [
                 token | {"content": renamed.get(token["content"], token["content"])}
-                for token in document.get("added_tokens") or []
+                for token in document["added_tokens"]
                 if not token.get("special") or token["id"] not in self._model_ids
             ]
             renamed.pop(model.get("unk_token") or "", None)
@@ -85,8 +85,7 @@ class HubTokenizer(Tokenizer):
             else:
                 # What merges are made of and make keeps its name, or the file could not be read.
                 prefix = len(model.get("continuing_subword_prefix") or "")
-                pairs = [m.split(" ") if isinstance(m, str) else m for m in model.get("merges") or []]
-                merged = {name for a, b in pairs for name in (a, b, a + b[prefix:])}
+                merged = {name for a, b in model.get("merges", []) for name in (a, b, a + b[prefix:])}
                 model["vocab"] = {
                     piece if piece in merged else renamed.get(piece, piece): id for piece, id in model["vocab"].items()
                 }
@@ -177,19 +176,16 @@ class HubTokenizer(Tokenizer):
         if key not in self._cutters:
             import tokenizers
 
-            added = self.document.get("added_tokens") or []
+            added = self.document["added_tokens"]
             bytes_only = {"type": "BPE", "byte_fallback": True, "merges": []}
             bytes_only["vocab"] = {f"<0x{byte:02X}>": byte for byte in range(256)}
-            document = (
-                self.document
-                | _NOTHING_AROUND
-                | {
-                    "added_tokens": added if parse_special else [t for t in added if not t.get("special")],
-                    "pre_tokenizer": None if only_normalize else self.document.get("pre_tokenizer"),
-                    "decoder": None,
-                    "model": bytes_only,
-                }
-            )
+            changes = {
+                "added_tokens": added if parse_special else [t for t in added if not t.get("special")],
+                "pre_tokenizer": None if only_normalize else self.document["pre_tokenizer"],
+                "decoder": None,
+                "model": bytes_only,
+            }
+            document = self.document | _NOTHING_AROUND | changes
             self._cutters[key] = tokenizers.Tokenizer.from_str(json.dumps(document))
         return self._cutters[key]
 
