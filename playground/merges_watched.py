@@ -29,6 +29,7 @@ class Watched:
     def __init__(self, sample: str, pattern: str) -> None:
         self.merges: list[Formed] = []
         self.total = 0  # merges that are asked for
+        self.characters, self.sampled = len(sample), SAMPLE  # of what is given, and how many of them are watched
         chunks = Splitter(pattern)(clean_text(sample[:SAMPLE]))
         self.sample = [[bytes([byte]) for byte in chunk.encode("utf-8")] for chunk in chunks]
         self._pairs = self._neighbours()

@@ -1,6 +1,7 @@
 // Compare: one ruler of characters and under it a lane of tokens for each tokenizer. Only the rows in view are drawn.
 {
   const UNIT = 15, HEAD = 30, LANE = 24, GAP = 18;  // px: a column, the ruler, a lane, between two rows
+  const DIGIT = 6.05, SMALL = 0.7;  // px: a digit of an id; its share in a small one
   const TALLEST = 8_000_000;  // px; more than this, and lines of text are not begun on rows of their own
   const ID = 0, HEX = 2, TEXT = 3, SPECIAL = 5;
   const MAX_CHIPS = 12;  // tokens that are named for one place
@@ -121,6 +122,10 @@
       const left = xOf(row, start);
       return `left:${left.toFixed(2)}px;width:${Math.max(2, xOf(row, end) - left).toFixed(2)}px`;
     };
+    const sizeOf = (row, from, to, id) => {  // how an id is written that has not enough room: a part of it would mislead
+      const room = xOf(row, Math.min(to, rowEnd(row))) - xOf(row, Math.max(from, rows[row])) - 2, digits = String(id).length;
+      return digits * DIGIT <= room ? '' : digits * DIGIT * SMALL <= room ? 'small' : 'narrow';
+    };
     const differs = (from, to) => {  // whether the characters lie in a stretch where the lanes differ
       const k = after(data.ends, from);
       return k < data.starts.length && data.starts[k] < to;
@@ -152,7 +157,7 @@
         if (to < rows[row] || (to === rows[row] && from < to)) continue;
         const part = from % 1 || to % 1 || to - from < 1;
         const names = [from < rows[row] && 'goes-on', to > last && 'goes-over', part && 'part', type[SPECIAL] && 'special',
-          from === to && 'none', differs(from, Math.max(to, from + 1e-9)) && 'apart', i % 2 && 'odd'].filter(Boolean).join(' ');
+          from === to && 'none', sizeOf(row, from, to, type[ID]), differs(from, Math.max(to, from + 1e-9)) && 'apart', i % 2 && 'odd'].filter(Boolean).join(' ');
         html += `<b class="${names}" style="${box(row, from, to)}" data-k="${k}" data-i="${i}">${type[ID]}</b>`;
       }
       return html;

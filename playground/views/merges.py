@@ -14,8 +14,9 @@ SHOWN = 36  # bytes of a piece that are written
 Ranks = Mapping[tuple[int, int], int]  # of two neighbours, by their ids
 
 
-def words_html(words: Sequence[str], chosen: str | None, more: int = 0) -> str:
-    """HTML of a button for each word; `more` are not shown."""
+def words_html(words: Sequence[str], chosen: str | None, more: int = 0, read: int = 0) -> str:
+    """HTML of a button for each word; `more` are not shown. read: how many characters the words were looked for in, if
+    not in all."""
     if not words:
         return '<p class="nothing">There is no word here: type a text, or a word of your own.</p>'
     buttons = "".join(
@@ -23,7 +24,8 @@ def words_html(words: Sequence[str], chosen: str | None, more: int = 0) -> str:
         f"{piece_html(word[:LONG].encode('utf-8'))}{'…' if len(word) > LONG else ''}</button>"
         for i, word in enumerate(words[:WORDS])
     )
-    rest = f'<span class="caption">… and {more:,} more</span>' if more > 0 else ""
+    among = f" in the first {read:,} characters" if read else ""
+    rest = f'<span class="caption">… and {more:,} more{among}</span>' if more > 0 else ""
     return f'<div class="words" role="group" aria-label="Words">{buttons}{rest}</div>'
 
 

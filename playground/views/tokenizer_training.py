@@ -14,19 +14,32 @@ LISTED = 100  # merges, the newest first
 CHUNKS = 400  # that are shown of a cut text
 
 
-def cut_html(chunks: Sequence[str], whole: int) -> str:
-    """A text in the chunks that merges never cross. whole: how many there are; `chunks` may be the first of them."""
+def the_text(characters: int, most: int) -> str:
+    """What to call the text above if only so many of its characters are taken.
+
+    >>> the_text(10, 2_000), the_text(5_000, 2_000)
+    ('the text above', 'the first 2,000 characters of the text above')
+    """
+    return "the text above" if characters <= most else f"the first {most:,} characters of the text above"
+
+
+def cut_html(chunks: Sequence[str], text: str = "the text above") -> str:
+    """A text in the chunks that merges never cross. text: what it is called."""
     if not chunks:
         return '<p class="caption">The text is empty, so there is nothing to cut.</p>'
     boxes = "".join(
         f'<span class="cut" style="--c:var(--token-{i % 8})">{piece_html(chunk.encode("utf-8"))}</span>'
         for i, chunk in enumerate(chunks[:CHUNKS])
     )
-    more = f" Here are the first {CHUNKS:,}." if whole > CHUNKS else ""
+    more = f" Here are the first {CHUNKS:,}." if len(chunks) > CHUNKS else ""
     return (
-        f'<p class="caption">The text above in {whole:,} {"chunk" if whole == 1 else "chunks"}: merges never cross '
-        f'them.{more}</p><div class="cut-text">{boxes}</div>'
+        f'<p class="caption">{_capital(text)} in {len(chunks):,} {"chunk" if len(chunks) == 1 else "chunks"}: merges '
+        f'never cross them.{more}</p><div class="cut-text">{boxes}</div>'
     )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def merges_html(watched: Any, heading: str) -> str:
@@ -52,7 +65,8 @@ def merges_html(watched: Any, heading: str) -> str:
     return (
         f'<h3 class="small-title">{escape(heading)}</h3>{bar_html(len(merges), watched.total)}'
         f'<div class="formed-row"><div>{table}</div>'
-        f"<div>{sample_html(watched.sample)}{_curve(watched.counts)}</div></div>"
+        f"<div>{sample_html(watched.sample, text=the_text(watched.characters, watched.sampled))}"
+        f"{_curve(watched.counts)}</div></div>"
     )
 
 
@@ -62,8 +76,10 @@ def bar_html(done: int, total: int) -> str:
     return f'<div class="training-bar"><span style="width:{100 * done / total:.1f}%"></span></div>'
 
 
-def sample_html(chunks: Sequence[Sequence[bytes]], by: str = "by the merges so far") -> str:
-    """The sample's pieces, chunk by chunk."""
+def sample_html(
+    chunks: Sequence[Sequence[bytes]], by: str = "by the merges so far", text: str = "the text above"
+) -> str:
+    """The sample's pieces, chunk by chunk. text: what it is a sample of."""
     number = 0
     words = []
     for chunk in chunks:
@@ -75,7 +91,7 @@ def sample_html(chunks: Sequence[Sequence[bytes]], by: str = "by the merges so f
     if not words:
         return ""
     count = f"{number:,} {'token' if number == 1 else 'tokens'}"
-    return f'<p class="caption">The text above, cut {by}: {count}.</p><div class="cut-text">{"".join(words)}</div>'
+    return f'<p class="caption">{_capital(text)}, cut {by}: {count}.</p><div class="cut-text">{"".join(words)}</div>'
 
 
 def _piece(piece: bytes) -> str:

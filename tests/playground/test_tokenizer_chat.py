@@ -75,6 +75,13 @@ def test_any_text_is_what_the_user_says(runs, text):
     assert "notice-error" not in message and "<script" not in message + counts + shown_text + tokens
 
 
+def test_of_a_long_text_the_beginning_is_said_and_that_is_said(runs):
+    conversation, _, _, _, message, *_ = chat.show(work("x" * 30_000), "own", False, "", "")
+    assert "x" * chat.CONTENT in conversation and "first 20,000 of 30,000 characters" in message
+    *_, message, _, _, _ = chat.show(work("x" * 30_000), "own", False, "user: mine", "")
+    assert "30,000" not in message
+
+
 def test_a_tokenizers_own_template_is_taken_first(own_template):
     picker, template, message, counts, text, _ = chat.render_again(work(), "own", False, "user: Hi")
     assert template == own_template and shown(text) == "<user>Hi</s>"

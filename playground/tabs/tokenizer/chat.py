@@ -207,10 +207,13 @@ def drawn(
     roles = [str(message["role"]) for message in messages]
     characters = [sum(p.end - p.start for p in parts if p.message == number) for number in (*range(len(roles)), None)]
     name = tokenizers.label(work.tokenizer, work.model)
+    sentences = [missing_sentence(tokens.missing, name)]
+    if len(work.text) > CONTENT and conversation == conversation_of(work.text):
+        sentences.append(f"The user says the first {CONTENT:,} of {len(work.text):,} characters of the text above.")
     return (
         picker,
         template,
-        notice(missing_sentence(tokens.missing, name), "info"),
+        notice(" ".join(filter(None, sentences)), "info"),
         counts_html(tokens, roles, characters),
         text_html(text, parts, roles),
         tokens_html(tokens, roles, name),

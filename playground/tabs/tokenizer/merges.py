@@ -92,7 +92,8 @@ def show(work: Work, typed: str, chosen: str | None) -> tuple[str, str, str, str
         if chosen not in words:
             chosen = max(words[:WORDS], key=lambda word: sum(map(str.isalpha, word)) * (len(word) <= 24), default=None)
         message, player = player_of(work, tokenizer, chosen)
-        return message, words_html(words, chosen, len(words) - WORDS), player, chosen
+        read = READ if not typed and len(work.text) > READ else 0
+        return message, words_html(words, chosen, len(words) - WORDS, read), player, chosen
     except UserError as error:
         return notice(str(error), "info"), "", "", chosen
 

@@ -14,7 +14,7 @@ from core.tokenizer.base import clean_text
 from core.tokenizer.own import unused_tokenizer_name
 from core.tokenizer.split import Splitter
 from core.tokenizer.training import SPECIAL_TOKENS
-from playground.merges_watched import merges_of
+from playground.merges_watched import AT_ONCE, merges_of
 from playground.site import Site, here
 from playground.tabs.tokenizer import own
 from playground.tabs.tokenizer.training_run import (
@@ -27,7 +27,7 @@ from playground.tabs.tokenizer.training_run import (
 )
 from playground.tokenizers import Work
 from playground.views.notice import notice
-from playground.views.tokenizer_training import cut_html, merges_html
+from playground.views.tokenizer_training import cut_html, merges_html, the_text
 
 KINDS = [
     ("Byte-level BPE, by our trainer", "bpe"), ("Byte-level BPE, by the package tokenizers", "bpe-fast"),
@@ -194,7 +194,7 @@ def cut_of(work: Work, pattern: str, own_pattern: str) -> str:
         chunks = Splitter(chosen_pattern(pattern, own_pattern))(text)
     except UserError as error:
         return notice(str(error))
-    return cut_html(chunks, len(chunks))
+    return cut_html(chunks, the_text(len(work.text), SHOWN))
 
 
 def merges_at_first(work: Work, pattern: str, own_pattern: str) -> str:
@@ -203,7 +203,8 @@ def merges_at_first(work: Work, pattern: str, own_pattern: str) -> str:
     except UserError:
         return ""  # it is said where the text is cut
     watched.total = 0  # there is nothing to wait for
-    return merges_html(watched, "What byte-level BPE learns from the text above alone")
+    text = the_text(len(work.text), AT_ONCE[0])
+    return merges_html(watched, f"What byte-level BPE learns from {text} alone")
 
 
 def choose_source(source: str) -> list[Any]:

@@ -20,7 +20,7 @@ from playground.site import here
 from playground.tabs.tokenizer import own
 from playground.tokenizers import Work
 from playground.views.notice import notice
-from playground.views.tokenizer_training import how_to_use, merges_html, sample_html
+from playground.views.tokenizer_training import how_to_use, merges_html, sample_html, the_text
 
 OWN_PATTERN = "own"
 SHOWN = 2_000  # characters of the text that are cut in place
@@ -167,4 +167,4 @@ def _merges(watched: Watched) -> str:
 def _cut_by(name: str, text: str) -> str:
     """The text as a new tokenizer cuts it."""
     encoding = load_tokenizer(str(own_path(name))).encode(text[:SHOWN])
-    return sample_html([[piece] for piece in encoding.pieces], f"by {name}")
+    return sample_html([[piece] for piece in encoding.pieces], f"by {name}", the_text(len(text), SHOWN))

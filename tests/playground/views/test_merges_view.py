@@ -105,6 +105,7 @@ def test_words_are_buttons_with_their_signs():
     assert re.findall(r'data-word="(\d)" aria-pressed="(\w+)"', out) == [("0", "false"), ("1", "true"), ("2", "false")]
     assert "&lt;b&gt;" in out and '<i class="space">·</i>a' in out and f"{'x' * view.LONG}…" in out
     assert "… and 3 more" in out and "more" not in view.words_html(["a"], None)
+    assert "… and 3 more in the first 20,000 characters" in view.words_html([" a"], None, 3, 20_000)
     assert "type a text" in view.words_html([], None)
     assert view.words_html(["w"] * 99, None).count("<button") == view.WORDS
 

@@ -86,12 +86,14 @@ def test_pieces_are_escaped_and_what_cannot_be_seen_has_a_sign():
 
 def test_chunks_are_the_text():
     chunks = Splitter("gpt2")("it's <b>2</b> late")
-    html = cut_html(chunks, len(chunks))
+    html = cut_html(chunks)
     boxes = re.findall(r'<span class="cut"[^>]*>(.*?)</span>', html)
     shown = "".join(unescape(re.sub(r'<i class="space">·</i>', " ", box)) for box in boxes)
     assert shown == "it's <b>2</b> late" and f"{len(chunks)} chunks" in html
-    assert cut_html(["a"] * (CHUNKS + 5), CHUNKS + 5).count('class="cut"') == CHUNKS
-    assert "empty" in cut_html([], 0)
+    assert cut_html(["a"] * (CHUNKS + 5)).count('class="cut"') == CHUNKS
+    assert "empty" in cut_html([])
+    assert "The first 400 characters of the text above, cut" in merges_html(merges_of("word " * 99, "gpt2"), "any")
+    assert "The text above, cut" in merges_html(merges_of("word " * 9, "gpt2"), "any")
 
 
 def test_the_list_of_own_tokenizers_is_escaped():
