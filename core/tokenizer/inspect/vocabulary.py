@@ -29,6 +29,7 @@ KINDS = ("special", "added", "byte", "partial", "space", "word", "part")
 WAYS = ("text", "regex", "id", "bytes")
 ORDERS = ("id", "longest", "shortest", "text")
 REGEX_SECONDS = 1.0  # that a search by regular expression may take
+REGEX_GLANCE = 0.01  # seconds that it may take of one token while nothing else is done
 REGEX_LENGTH = 500  # characters of such an expression
 
 
@@ -176,15 +177,25 @@ class Vocabulary:
             raise TextError(f"A regular expression to search by has at most {REGEX_LENGTH} characters.")
         search = compile_pattern(query, "A regular expression to search by").search
         # All tokens as one text that the expression cannot see beyond would change what ^ and $ mean: token by token.
+        # The first tokens that take long are searched again so that other threads can work meanwhile; to let them in
+        # for each of 50,000 tokens would take longer than the search, whenever one of them is busy.
         deadline = time.monotonic() + REGEX_SECONDS
-        try:
-            return [
-                id
-                for id in ids
-                if search(self._texts[id], timeout=max(0.001, deadline - time.monotonic()), concurrent=True)
-            ]
-        except TimeoutError:
-            raise TextError(f"The search took more than {REGEX_SECONDS:g} s; simplify the expression.") from None
+        found: list[int] = []
+        at_a_glance = True
+        for id in ids:
+            if at_a_glance and time.monotonic() < deadline:
+                try:
+                    if search(self._texts[id], timeout=REGEX_GLANCE, concurrent=False):
+                        found.append(id)
+                    continue
+                except TimeoutError:
+                    at_a_glance = False
+            try:
+                if search(self._texts[id], timeout=max(0.001, deadline - time.monotonic()), concurrent=True):
+                    found.append(id)
+            except TimeoutError:
+                raise TextError(f"The search took more than {REGEX_SECONDS:g} s; simplify the expression.") from None
+        return found
 
     def _by_id(self, query: str, ids: list[int]) -> list[int]:
         wanted = []

@@ -120,6 +120,16 @@ def test_wrong_queries_are_sentences(monkeypatch):
         vocabulary(slow).search("(a|aa)+b", "regex")
 
 
+def test_a_token_that_takes_long_is_searched_to_the_end(monkeypatch):
+    module = importlib.import_module("core.tokenizer.inspect.vocabulary")
+    letters = {"a": 4, "b": 6, "c": 7}
+    words = vocabulary(CharTokenizer(letters, {"<unk>": 0, "<s>": 1, "</s>": 2, "a" * 30 + "c": 3, "ab": 5}))
+    for glance in (1e-4, 10.0):
+        monkeypatch.setattr(module, "REGEX_GLANCE", glance)
+        monkeypatch.setattr(module, "REGEX_SECONDS", 60)
+        assert [entry.id for entry in words.search("^(a|aa)+b$|c", "regex").entries] == [3, 5, 7]
+
+
 def produced(tokenizer, alphabet: str, length: int) -> set[int]:
     """Every token of every text of so many characters."""
     texts = ["".join(chars) for n in range(1, length + 1) for chars in itertools.product(alphabet, repeat=n)]
