@@ -19,6 +19,7 @@ from core.tokenizer.base import Encoding, Tokenizer, clean_text
 from core.tokenizer.bpe import Ranks
 from core.tokenizer.bpe_model import first_symbols, ranks_of
 from core.tokenizer.byte_map import from_visible
+from core.tokenizer.files.json_check import check_normalized
 from core.tokenizer.spans import byte_positions, exact_spans, matched_spans
 
 LONG_WORD = 1000
@@ -39,6 +40,7 @@ class HubTokenizer(Tokenizer):
             # As the package writes it, whatever it was lenient about; but of two added tokens of one id it writes one.
             document = json.loads(self.full.to_str())
             added = json.loads(contents).get("added_tokens") or []
+            check_normalized(added, self.full.normalizer)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # the package raises bare Exceptions, and panics that are none

@@ -48,6 +48,14 @@ def check_document(document: Any) -> None:
         _check_ids([(token["content"], token.get("id"))], "added_tokens")  # two may share one, as o200k_harmony has it
 
 
+def check_normalized(added: list[dict[str, Any]], normalizer: Any) -> None:
+    """ValueError if the `tokenizers` package's normaliser leaves nothing of an added token that is looked for in
+    normalised text: the package would find it everywhere, and may take all memory there is."""
+    for token in added:
+        if normalizer and token.get("normalized") and not normalizer.normalize_str(token["content"]):
+            raise ValueError(f"the normaliser leaves nothing of the added token {token['content'][:40]!r}")
+
+
 def _check_ids(tokens: Any, where: str) -> None:
     seen: set[int] = set()
     for text, id in tokens:

@@ -106,6 +106,10 @@ def test_files_that_the_package_reads_leniently_or_dies_of(make_tokenizer):
 
     half = base["added_tokens"][:2] + [base["added_tokens"][2] | {"content": "\ud800"}]
     refused = [changed(base, continuing_subword_prefix="é"), base | {"added_tokens": half}]
+    nothing = base["added_tokens"][:2] + [base["added_tokens"][2] | {"content": " \n", "normalized": True}]
+    refused += [
+        base | {"added_tokens": nothing, "normalizer": {"type": "Strip", "strip_left": True, "strip_right": True}}
+    ]
     refused += [base | {"post_processor": {"type": "ByteLevel?"}}, base | {"decoder": 3}]
     for document in refused:
         with pytest.raises(RunError) as caught:
