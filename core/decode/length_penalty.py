@@ -10,8 +10,8 @@ shorter ones; 0 compares plain sums.
 
 >>> normalise(-6.0, 3, 1.0, "hf"), normalise(-6.0, 3, 1.0, "ctranslate2")
 (-2.0, -2.0)
->>> normalise(-6.0, 7, 0.5, "gnmt")
--4.242640687119286
+>>> round(normalise(-6.0, 7, 0.5, "gnmt"), 6)
+-4.242641
 """
 
 from typing import Literal
