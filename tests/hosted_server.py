@@ -105,7 +105,9 @@ class Caller:
 
     def call_number(self, number: Any, data: Any, **more: Any) -> Any:
         body = {"fn_index": number, "data": data, "session_hash": self.session, "event_data": None, **more}
-        answer = self.client.post("/gradio_api/queue/join", json=body)
+        content = json.dumps(body)  # plain ASCII, so that it can hold halves of surrogate pairs, as a browser's can
+        headers = {"content-type": "application/json"}
+        answer = self.client.post("/gradio_api/queue/join", content=content, headers=headers)
         if answer.status_code != 200:
             return answer
         last: dict[str, Any] = {}

@@ -63,7 +63,8 @@ class TokenizerTab:
         self, settled: tuple[str, str], key: str | None, parse_special: bool, opened: str, *inputs: Any
     ) -> list[Any]:
         """Something changed: the message, the work, what is drawn, and the views of the part that is open."""
-        work = Work((key or MODELS_OWN).strip(), settled[0] or None, settled[1], parse_special)
+        key = key.strip() if isinstance(key, str) else MODELS_OWN
+        work = Work(key, settled[0] or None, settled[1], bool(parse_special))
         try:
             tokenizers.open_tokenizer(work.tokenizer, work.model)
         except UserError as error:
