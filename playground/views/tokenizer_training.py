@@ -56,7 +56,8 @@ def merges_html(watched: Any, heading: str) -> str:
     earlier = len(merges) - LISTED
     more = f'<p class="caption">and {earlier:,} before them</p>' if earlier > 0 else ""
     table = (
-        '<div class="scroller formed"><table class="formed-table"><thead><tr><th scope="col">Rank</th>'
+        '<div class="scroller formed" tabindex="0" role="region" aria-label="Merges">'
+        '<table class="formed-table"><thead><tr><th scope="col">Rank</th>'
         '<th scope="col">Pair</th><th scope="col">Token</th><th scope="col">Count</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{more}"
         if merges
@@ -120,7 +121,8 @@ def own_table(abouts: Sequence[Any]) -> str:
         for about, origin in zip(abouts, origins)
     )
     return (
-        '<div class="scroller own-tokenizers"><table class="formed-table"><thead><tr><th scope="col">Name</th>'
+        '<div class="scroller own-tokenizers" tabindex="0" role="region" aria-label="Your tokenizers">'
+        '<table class="formed-table"><thead><tr><th scope="col">Name</th>'
         '<th scope="col">Kind</th><th scope="col">Tokens</th><th scope="col">Made (UTC)</th><th scope="col">From</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
     )

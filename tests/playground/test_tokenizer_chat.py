@@ -75,6 +75,11 @@ def test_any_text_is_what_the_user_says(runs, text):
     assert "notice-error" not in message and "<script" not in message + counts + shown_text + tokens
 
 
+@pytest.mark.parametrize("values", [(None, True, "user: Hi", "x"), ([], None, None, None), ("own", 7, "", None)])
+def test_values_that_no_page_sends_are_no_crash(runs, values):
+    assert len(chat.type_template(work(), *values)) == 6
+
+
 def test_of_a_long_text_the_beginning_is_said_and_that_is_said(runs):
     conversation, _, _, _, message, *_ = chat.show(work("x" * 30_000), "own", False, "", "")
     assert "x" * chat.CONTENT in conversation and "first 20,000 of 30,000 characters" in message

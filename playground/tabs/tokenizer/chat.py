@@ -121,6 +121,7 @@ def render_again(work: Work, source: str, generation: bool, conversation: str, t
 
 def type_template(work: Work, source: str, generation: bool, conversation: str, template: str) -> tuple[Any, ...]:
     """A template was typed; if it is still the chosen one, it stays that."""
+    source, template = source or OWN, template or ""
     try:
         typed = template != template_of(work, source, template)[0]
     except UserError:
