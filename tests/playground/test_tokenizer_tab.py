@@ -90,8 +90,8 @@ def test_every_part_is_filled_on_arrival_and_only_the_open_one_follows(built):
     inputs = [component.value for component in made.inputs]
     settled = ("tiny-gpt", "another text")
     for name in tab.PARTS:
-        message, now, drawn, *views = made.refresh(settled, "", False, name, *inputs)
-        assert message == "" and now == work("another text") and drawn == (name, now)
+        message, now, drawn, *views = made.refresh(settled, "", False, name, {}, *inputs)
+        assert message == "" and now == work("another text") and drawn == {name: (now, *made.own(name, inputs))}
         assert len(views) == len(made.views)
         start = 0
         for part_name, part in made.parts.items():
@@ -103,7 +103,7 @@ def test_every_part_is_filled_on_arrival_and_only_the_open_one_follows(built):
 def test_a_tokenizer_that_cannot_be_opened_is_a_sentence_and_nothing_else_changes(built):
     _, made = built
     inputs = [component.value for component in made.inputs]
-    message, *rest = made.refresh(("tiny-gpt", "x"), "no-such-tokenizer", False, "Tokens", *inputs)
+    message, *rest = made.refresh(("tiny-gpt", "x"), "no-such-tokenizer", False, "Tokens", {}, *inputs)
     assert 'role="alert"' in message and "no-such-tokenizer" in message and rest == [gr.skip()] * len(rest)
 
 
@@ -111,17 +111,30 @@ def test_a_part_that_was_opened_while_the_work_changed_is_drawn_once_more(built)
     _, made = built
     inputs = [component.value for component in made.inputs]
     before, after = work("before"), work("after")
-    part, drawn, *_ = made.opening("Stages")(before)
-    assert (part, drawn) == ("Stages", ("Stages", before))
+    part, drawn, *_ = made.opening("Stages")(before, {})
+    assert (part, drawn) == ("Stages", {"Stages": (before,)})
     caught = made.catch_up(drawn, part, after, *inputs)
-    assert caught == [("Stages", after), *made.show(after, "Stages", *inputs)] and len(caught) == 1 + len(made.views)
-    assert made.catch_up(("Tokens", after), part, after, *inputs) == caught
+    assert caught == [{"Stages": (after,)}, *made.show(after, "Stages", *inputs)] and len(caught) == 1 + len(made.views)
+    assert made.catch_up({}, part, after, *inputs) == caught
     assert made.catch_up(caught[0], part, after, *inputs) == [gr.skip()] * len(caught)
+
+
+def test_a_part_that_shows_all_already_is_not_drawn_when_it_is_opened(built):
+    """Its answer could come after that to what somebody has typed meanwhile."""
+    _, made = built
+    now, drawn = made.work.value, made.drawn.value
+    for name in tab.STEADY:
+        fields = [component.value for component in made.parts[name].inputs]
+        part, *rest = made.opening(name)(now, drawn, *fields)
+        assert part == name and rest == [gr.skip()] * len(rest)
+        assert made.opening(name)(work("another"), drawn, *fields)[1] != gr.skip()
+    typed = ["coff", *[component.value for component in made.parts["Vocabulary"].inputs][1:]]
+    assert made.opening("Vocabulary")(now, drawn, *typed)[1] == drawn | {"Vocabulary": (now, *typed)}
 
 
 def test_the_tokenizer_that_is_chosen_is_the_one_that_is_shown(built):
     _, made = built
     inputs = [component.value for component in made.inputs]
-    answer = made.refresh(("tiny-gpt", "hello"), "tiny-llama", False, "Tokens", *inputs)
+    answer = made.refresh(("tiny-gpt", "hello"), "tiny-llama", False, "Tokens", {}, *inputs)
     assert answer[1] == work("hello", key="tiny-llama")
     assert shown(answer[5])[0] == tokenizers.open_tokenizer("tiny-llama", None).encode("hello").ids

@@ -5,7 +5,7 @@ A part is a module with build(site, work), show(work, *inputs) and wire(part, wo
 and when it is opened.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -29,6 +29,7 @@ PARTS: dict[str, ModuleType] = {
     "Chat": chat,
     "Train": training,
 }
+STEADY = ("Stages", "Merges", "Vocabulary")  # what they show follows from the work and from their own fields alone
 
 
 @dataclass
@@ -39,7 +40,7 @@ class TokenizerTab:
     message: gr.HTML
     work: gr.State
     opened: gr.State  # the name of the part that is open
-    drawn: gr.State  # (part, work) of what was drawn last
+    drawn: gr.State  # part -> the work of which it was drawn last, and the values of its inputs then
     tabs: dict[str, gr.Tab]
     parts: dict[str, Any]
 
@@ -60,7 +61,13 @@ class TokenizerTab:
         return own
 
     def refresh(
-        self, settled: tuple[str, str], key: str | None, parse_special: bool, opened: str, *inputs: Any
+        self,
+        settled: tuple[str, str],
+        key: str | None,
+        parse_special: bool,
+        opened: str,
+        drawn: dict[str, tuple[Any, ...]],
+        *inputs: Any,
     ) -> list[Any]:
         """Something changed: the message, the work, what is drawn, and the views of the part that is open."""
         key = key.strip() if isinstance(key, str) else MODELS_OWN
@@ -69,16 +76,26 @@ class TokenizerTab:
             tokenizers.open_tokenizer(work.tokenizer, work.model)
         except UserError as error:
             return [notice(str(error)), gr.skip(), gr.skip(), *[gr.skip()] * len(self.views)]
-        return ["", work, (opened, work), *self.show(work, opened, *inputs)]
+        return ["", work, drawn | {opened: (work, *self.own(opened, inputs))}, *self.show(work, opened, *inputs)]
 
     def show(self, work: Work, opened: str, *inputs: Any) -> list[Any]:
         """Values for `views`, all but the opened part's as they are."""
         shown: list[Any] = []
-        given = iter(inputs)
         for name, part in self.parts.items():
-            own = [next(given) for _ in part.inputs]
-            shown += PARTS[name].show(work, *own) if name == opened else [gr.skip()] * len(part.views)
+            if name == opened:
+                shown += PARTS[name].show(work, *self.own(name, inputs))
+            else:
+                shown += [gr.skip()] * len(part.views)
         return shown
+
+    def own(self, name: str, inputs: Sequence[Any]) -> Sequence[Any]:
+        """The values of one part's inputs, of those of all parts."""
+        start = 0
+        for part_name, part in self.parts.items():
+            if part_name == name:
+                return inputs[start : start + len(part.inputs)]
+            start += len(part.inputs)
+        raise KeyError(name)
 
     def on_load(self, demo: gr.Blocks, header: Header) -> None:
         """Tokenizers that were made since the server started are offered when a page opens."""
@@ -88,18 +105,21 @@ class TokenizerTab:
         return gr.Dropdown(choices=tokenizers.choices(self.site))
 
     def opening(self, name: str) -> Callable[..., Any]:
-        """What happens when a part is opened."""
+        """What happens when a part is opened: nothing, if all that it shows is there. (What somebody types into it
+        meanwhile would be answered too, and the answer to the opening could come after that.)"""
 
-        def open_part(work: Work, *inputs: Any) -> Any:
-            return name, (name, work), *PARTS[name].show(work, *inputs)
+        def open_part(work: Work, drawn: dict[str, tuple[Any, ...]], *inputs: Any) -> Any:
+            if name in STEADY and drawn.get(name) == (work, *inputs):
+                return name, gr.skip(), *[gr.skip()] * len(self.parts[name].views)
+            return name, drawn | {name: (work, *inputs)}, *PARTS[name].show(work, *inputs)
 
         return open_part
 
-    def catch_up(self, drawn: tuple[str, Work], opened: str, work: Work, *inputs: Any) -> list[Any]:
+    def catch_up(self, drawn: dict[str, tuple[Any, ...]], opened: str, work: Work, *inputs: Any) -> list[Any]:
         """A part that was opened while the work changed is still of the work before: draw it once more."""
-        if drawn == (opened, work):
+        if drawn.get(opened, (None,))[0] == work:
             return [gr.skip(), *[gr.skip()] * len(self.views)]
-        return [(opened, work), *self.show(work, opened, *inputs)]
+        return [drawn | {opened: (work, *self.own(opened, inputs))}, *self.show(work, opened, *inputs)]
 
 
 def build(site: Site = OWN) -> TokenizerTab:
@@ -121,7 +141,8 @@ def build(site: Site = OWN) -> TokenizerTab:
             with gr.Tab(name, id=name.lower(), elem_id=f"part-{name.lower()}") as tab:
                 tabs[name], parts[name] = tab, module.build(site, work)
     first = next(iter(PARTS))
-    opened, drawn = gr.State(first), gr.State((first, work))
+    opened = gr.State(first)
+    drawn = gr.State({name: (work, *(field.value for field in parts[name].inputs)) for name in (first, *STEADY)})
     return TokenizerTab(site, tokenizer, parse_special, message, gr.State(work), opened, drawn, tabs, parts)
 
 
@@ -131,14 +152,14 @@ def wire(tab: TokenizerTab, header: Header) -> None:
     gr.on(
         [*header.changes, tab.tokenizer.change, tab.parse_special.change],
         tab.refresh,
-        [header.settled, tab.tokenizer, tab.parse_special, tab.opened, *tab.inputs],
+        [header.settled, tab.tokenizer, tab.parse_special, tab.opened, tab.drawn, *tab.inputs],
         [tab.message, tab.work, tab.drawn, *tab.views],
         **quiet,
     )
     tab.drawn.change(tab.catch_up, [tab.drawn, tab.opened, tab.work, *tab.inputs], [tab.drawn, *tab.views], **quiet)
     for name, part in tab.parts.items():
         tab.tabs[name].select(
-            tab.opening(name), [tab.work, *part.inputs], [tab.opened, tab.drawn, *part.views], **quiet
+            tab.opening(name), [tab.work, tab.drawn, *part.inputs], [tab.opened, tab.drawn, *part.views], **quiet
         )
         PARTS[name].wire(part, tab.work)
     if tab.parts["Train"].own is not None:
