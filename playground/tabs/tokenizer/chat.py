@@ -114,9 +114,10 @@ def show(
 
 def render_again(work: Work, source: str, generation: bool, conversation: str, template: str = "") -> tuple[Any, ...]:
     """Another template, conversation or beginning. Values for `ChatPart.drawn`."""
-    picker, template, *rest = drawn(work, source, generation, conversation, template)
-    # A field that is typed in is left alone.
-    return gr.update(**picker), gr.skip() if picker["value"] == TYPED else template, *rest
+    picker, chosen, *rest = drawn(work, source, generation, conversation, template)
+    # The field is left alone where it is typed in, also while this was on its way.
+    stays = picker["value"] == TYPED or chosen == template
+    return gr.update(**picker), gr.skip() if stays else chosen, *rest
 
 
 def type_template(work: Work, source: str, generation: bool, conversation: str, template: str) -> tuple[Any, ...]:
