@@ -27,6 +27,9 @@ def settle(page, text):
     say(page, text)
     n = len(tokenizer().encode(text).ids)
     expect(page.locator("#token-counts")).to_contain_text(counted(n))
+    # The text before may have had as many tokens.
+    drawn = "(text) => JSON.parse(document.querySelector('.token-view').json).text === text"
+    page.wait_for_function(drawn, arg=text)
     return n
 
 

@@ -6,6 +6,8 @@ import re
 import gradio as gr
 import pytest
 
+from core.tokenizer import train_bpe
+from core.tokenizer.own import delete_own, save_own
 from playground import models, tokenizers
 from playground.header import build_header
 from playground.tabs import tokenizer as tab
@@ -91,7 +93,7 @@ def test_every_part_is_filled_on_arrival_and_only_the_open_one_follows(built):
     settled = ("tiny-gpt", "another text")
     for name in tab.PARTS:
         message, now, drawn, *views = made.refresh(settled, "", False, name, {}, *inputs)
-        assert message == "" and now == work("another text") and drawn == {name: (now, *made.own(name, inputs))}
+        assert message == "" and now == work("another text") and drawn == {name: tab.seen(now, made.own(name, inputs))}
         assert len(views) == len(made.views)
         start = 0
         for part_name, part in made.parts.items():
@@ -112,11 +114,24 @@ def test_a_part_that_was_opened_while_the_work_changed_is_drawn_once_more(built)
     inputs = [component.value for component in made.inputs]
     before, after = work("before"), work("after")
     part, drawn, *_ = made.opening("Stages")(before, {})
-    assert (part, drawn) == ("Stages", {"Stages": (before,)})
+    assert (part, drawn) == ("Stages", {"Stages": tab.seen(before)})
     caught = made.catch_up(drawn, part, after, *inputs)
-    assert caught == [{"Stages": (after,)}, *made.show(after, "Stages", *inputs)] and len(caught) == 1 + len(made.views)
+    assert caught == [{"Stages": tab.seen(after)}, *made.show(after, "Stages", *inputs)]
+    assert len(caught) == 1 + len(made.views)
     assert made.catch_up({}, part, after, *inputs) == caught
     assert made.catch_up(caught[0], part, after, *inputs) == [gr.skip()] * len(caught)
+
+
+def test_another_tokenizer_of_the_same_name_is_drawn(built):
+    _, made = built
+    now = work("low lower", key="own:mine")
+    for size in (260, 262):
+        save_own("mine", train_bpe(["low lower lowest"] * 9, vocab_size=size), {})
+        part, drawn, *views = made.opening("Stages")(now, {})
+        assert f"BPE, {size - 259} merge" in views[1]
+        assert made.opening("Stages")(now, drawn)[1] == gr.skip()
+        delete_own("mine")
+        assert made.opening("Stages")(now, drawn)[1] != gr.skip()
 
 
 def test_a_part_that_shows_all_already_is_not_drawn_when_it_is_opened(built):
@@ -129,7 +144,7 @@ def test_a_part_that_shows_all_already_is_not_drawn_when_it_is_opened(built):
         assert part == name and rest == [gr.skip()] * len(rest)
         assert made.opening(name)(work("another"), drawn, *fields)[1] != gr.skip()
     typed = ["coff", *[component.value for component in made.parts["Vocabulary"].inputs][1:]]
-    assert made.opening("Vocabulary")(now, drawn, *typed)[1] == drawn | {"Vocabulary": (now, *typed)}
+    assert made.opening("Vocabulary")(now, drawn, *typed)[1] == drawn | {"Vocabulary": tab.seen(now, typed)}
 
 
 def test_the_tokenizer_that_is_chosen_is_the_one_that_is_shown(built):

@@ -40,7 +40,7 @@ class TokenizerTab:
     message: gr.HTML
     work: gr.State
     opened: gr.State  # the name of the part that is open
-    drawn: gr.State  # part -> the work of which it was drawn last, and the values of its inputs then
+    drawn: gr.State  # part -> what it was drawn of last, as `seen` says it
     tabs: dict[str, gr.Tab]
     parts: dict[str, Any]
 
@@ -76,7 +76,7 @@ class TokenizerTab:
             tokenizers.open_tokenizer(work.tokenizer, work.model)
         except UserError as error:
             return [notice(str(error)), gr.skip(), gr.skip(), *[gr.skip()] * len(self.views)]
-        return ["", work, drawn | {opened: (work, *self.own(opened, inputs))}, *self.show(work, opened, *inputs)]
+        return ["", work, drawn | {opened: seen(work, self.own(opened, inputs))}, *self.show(work, opened, *inputs)]
 
     def show(self, work: Work, opened: str, *inputs: Any) -> list[Any]:
         """Values for `views`, all but the opened part's as they are."""
@@ -109,17 +109,27 @@ class TokenizerTab:
         meanwhile would be answered too, and the answer to the opening could come after that.)"""
 
         def open_part(work: Work, drawn: dict[str, tuple[Any, ...]], *inputs: Any) -> Any:
-            if name in STEADY and drawn.get(name) == (work, *inputs):
+            if name in STEADY and drawn.get(name) == seen(work, inputs):
                 return name, gr.skip(), *[gr.skip()] * len(self.parts[name].views)
-            return name, drawn | {name: (work, *inputs)}, *PARTS[name].show(work, *inputs)
+            return name, drawn | {name: seen(work, inputs)}, *PARTS[name].show(work, *inputs)
 
         return open_part
 
     def catch_up(self, drawn: dict[str, tuple[Any, ...]], opened: str, work: Work, *inputs: Any) -> list[Any]:
         """A part that was opened while the work changed is still of the work before: draw it once more."""
-        if drawn.get(opened, (None,))[0] == work:
+        if drawn.get(opened, ())[:2] == seen(work):
             return [gr.skip(), *[gr.skip()] * len(self.views)]
-        return [drawn | {opened: (work, *self.own(opened, inputs))}, *self.show(work, opened, *inputs)]
+        return [drawn | {opened: seen(work, self.own(opened, inputs))}, *self.show(work, opened, *inputs)]
+
+
+def seen(work: Work, fields: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """All that a part's views follow from: the work, the tokenizer as it is now (another may have been trained under
+    the same name), and the values of the part's inputs."""
+    try:
+        stamp = tokenizers.stamp(work.tokenizer, work.model)
+    except UserError:
+        stamp = None
+    return work, stamp, *fields
 
 
 def build(site: Site = OWN) -> TokenizerTab:
@@ -142,7 +152,7 @@ def build(site: Site = OWN) -> TokenizerTab:
                 tabs[name], parts[name] = tab, module.build(site, work)
     first = next(iter(PARTS))
     opened = gr.State(first)
-    drawn = gr.State({name: (work, *(field.value for field in parts[name].inputs)) for name in (first, *STEADY)})
+    drawn = gr.State({name: seen(work, [field.value for field in parts[name].inputs]) for name in (first, *STEADY)})
     return TokenizerTab(site, tokenizer, parse_special, message, gr.State(work), opened, drawn, tabs, parts)
 
 
