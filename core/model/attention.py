@@ -6,8 +6,6 @@ Shapes: B rows, H heads, T queries, S keys, D = H * d_head. With grouped-query a
 are fewer key and value heads than query heads: each is shared by a group of neighbouring query heads.
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,28 +28,16 @@ def attend(
     """q (B, H, T, d), k and v (B, H_kv, S, d) -> (B, T, H * d).
 
     mask: bool, broadcastable to (B, H, T, S), True = may attend. causal: query t sees keys 0..t; needs no mask.
-    The fast path is PyTorch's fused kernel, which never holds the T x S probabilities. With a trace they are wanted,
-    so they are computed as in the formula above.
+    PyTorch's fused kernel never holds the T x S probabilities: softmax and weighted mean go block by block (Dao et al.,
+    "FlashAttention", 2022). Whoever wants to see them asks for a trace: `trace.Heads.attention` is the formula above.
     """
     if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
         # PyTorch's backward pass of bfloat16 attention takes fourteen times as long as that of float32 on a CPU.
         with torch.autocast("cpu", enabled=False):
             return attend(q.float(), k.float(), v.float(), mask, causal, trace, kind)
-    if trace is None:
-        out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=q.shape[1] != k.shape[1]
-        )
-    else:
-        group = q.shape[1] // k.shape[1]
-        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, T, S)
-        if causal:
-            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -math.inf)
-        probabilities = scores.softmax(dim=-1)
-        trace.add_attention(kind, probabilities)
-        out = probabilities @ v
+    if trace is not None:
+        trace.add_heads(kind, q, k, v, mask, causal)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=q.shape[1] != k.shape[1])
     return out.transpose(1, 2).flatten(2)
 
 

@@ -98,7 +98,7 @@ class LanguageModel(nn.Module):
         """A text's ids as a decoder-only model begins to read them: with bos before them, if it knows it there."""
         return [self.bos_id, *ids] if self.begins_with_bos or not ids else list(ids)
 
-    def encode(self, src_ids: Tensor, src_mask: Tensor | None = None, trace: bool = False) -> Memory | None:
+    def encode(self, src_ids: Tensor, src_mask: Tensor | None = None, trace: bool | Trace = False) -> Memory | None:
         """The source, read by the encoder; None for families without one."""
         return None
 
@@ -107,20 +107,20 @@ class LanguageModel(nn.Module):
         input_ids: Tensor,
         memory: Memory | None = None,
         cache: KVCache | None = None,
-        trace: bool = False,
+        trace: bool | Trace = False,
         logit_positions: Tensor | None = None,
     ) -> ModelOutput:
         """input_ids (B, T) -> logits (B, T, V).
 
         memory: of `encode`, for the encoder-decoder. cache: input_ids continue what it holds; it is advanced by T.
-        trace: also return attention probabilities and residual streams. logit_positions (B,): compute the logits of
-        one position a row only, (B, 1, V).
+        trace: also return queries, keys, values and residual streams; or a Trace to put them into. logit_positions
+        (B,): compute the logits of one position a row only, (B, 1, V).
         """
-        record = None
-        if trace:
+        record = trace if isinstance(trace, Trace) else None
+        if trace is True:
             record = Trace()
             if memory is not None and memory.trace is not None:  # the encoder's part comes first
-                record = Trace(dict(memory.trace.attention), dict(memory.trace.residual))
+                record = Trace(dict(memory.trace.heads), dict(memory.trace.residual))
         x = self.hidden(input_ids, memory, cache, record)
         if logit_positions is not None:
             x = x[torch.arange(len(x), device=x.device), logit_positions][:, None]

@@ -25,12 +25,12 @@ class Transformer(LanguageModel):
         self.encoder_norm = make_norm(config) if config.norm_position == "pre" else nn.Identity()
         self.initialise()
 
-    def encode(self, src_ids: Tensor, src_mask: Tensor | None = None, trace: bool = False) -> Memory:
+    def encode(self, src_ids: Tensor, src_mask: Tensor | None = None, trace: bool | Trace = False) -> Memory:
         """src_ids (B, S), src_mask (B, S) bool with True = a real token -> states (B, S, D)."""
         self.check_length(src_ids.shape[1])
         if src_mask is None:
             src_mask = torch.ones_like(src_ids, dtype=torch.bool)
-        record = Trace() if trace else None
+        record = trace if isinstance(trace, Trace) else Trace() if trace else None
         mask = src_mask[:, None, None, :]  # every query of a row may see the row's real tokens
         x = self.embed(src_ids, torch.arange(src_ids.shape[1], device=src_ids.device))
         if record is not None:
