@@ -99,6 +99,7 @@ def stylesheet() -> str:
 
 
 def script() -> str:
-    """What the page runs when it opens: assets/*.js as one function."""
-    sources = "\n".join(path.read_text(encoding="utf-8") for path in sorted(ASSETS.glob("*.js")))
+    """What the page runs when it opens: assets/*.js as one function, figures.js first: others add drawings to it."""
+    paths = sorted(ASSETS.glob("*.js"), key=lambda path: (path.name != "figures.js", path.name))
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     return f"() => {{\n{sources}\n}}"

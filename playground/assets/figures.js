@@ -220,29 +220,31 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
           stage.append(root);
           return root;
         },
-        toggle: (name, label, initial = false) => control(frame, name, initial, () => {
+        toggle: (name, label, initial = false) => control(frame, name, initial, null, () => {
           const input = html('input', {type: 'checkbox', onchange: () => set(frame, name, input.checked)});
           return [html('label', {class: 'figure-toggle'}, input, label), (value) => { input.checked = value; }];
         }),
-        choice: (name, label, options, initial) => control(frame, name, initial ?? options[0]?.[0], () => {
+        choice: (name, label, options, initial) => control(frame, name, initial ?? options[0]?.[0], options, () => {
           const input = html('select', {onchange: () => set(frame, name, input.value)});
-          return [html('label', {class: 'figure-choice'}, label, input), (value) => {
-            const wanted = JSON.stringify(options);
+          return [html('label', {class: 'figure-choice'}, label, input), (value, now) => {
+            if (!now.some(([key]) => String(key) === String(value))) frame.state[name] = value = initial ?? now[0]?.[0];
+            const wanted = JSON.stringify(now);
             if (input.dataset.options !== wanted) {
               input.dataset.options = wanted;
-              input.replaceChildren(...options.map(([key, words]) => html('option', {value: key}, words)));
+              input.replaceChildren(...now.map(([key, words]) => html('option', {value: key}, words)));
             }
-            if (!options.some(([key]) => String(key) === String(value))) frame.state[name] = value = initial ?? options[0]?.[0];
             input.value = value;
           }];
-        }, true),
-        slider: (name, label, low, high, step, initial) => control(frame, name, initial, () => {
-          const shown = html('output', {}), input = html('input', {type: 'range', oninput: () => { shown.textContent = input.value; set(frame, name, Number(input.value)); }});
-          return [html('label', {class: 'figure-slider'}, label, input, shown), (value) => {
-            Object.assign(input, {min: low, max: high, step});
-            input.value = value; shown.textContent = input.value; frame.state[name] = Number(input.value);
+        }),
+        slider: (name, label, low, high, step, initial) => control(frame, name, initial, {min: low, max: high, step}, () => {
+          const shown = html('output', {}), input = html('input', {type: 'range', oninput: () => set(frame, name, Number(input.value))});
+          return [html('label', {class: 'figure-slider'}, label, input, shown), (value, limits) => {
+            Object.assign(input, limits);
+            input.value = value;
+            shown.textContent = input.value;
+            frame.state[name] = Number(input.value);
           }];
-        }, true),
+        }),
         note: (text) => { frame.caption.textContent = text; },
         tip: (event, lines) => tip(frame, event, lines),
         send: (message) => frame.send?.(message),
@@ -257,22 +259,16 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
       if (focused) stage.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({preventScroll: true});
       list(frame);
     }
-    function control(frame, name, initial, make, anew = false) {  // made once, so that it keeps the focus
+    // A control is made once, so that it keeps the focus; what can be chosen may change with the data.
+    function control(frame, name, initial, options, make) {
       if (!(name in frame.state)) frame.state[name] = initial;
-      if (!frame.controls[name] || anew) {
+      if (!frame.controls[name]) {
         const [node, show] = make();
-        if (!frame.controls[name]) { frame.controls[name] = {node, show}; frame.bar.append(node); }
-        else if (anew) {  // other options or limits: the old field takes them over
-          const old = frame.controls[name].node.querySelector('select, input'), fresh = node.querySelector('select, input');
-          show(frame.state[name]);
-          if (old !== document.activeElement) { frame.controls[name].node.replaceWith(node); frame.controls[name] = {node, show}; }
-          else if (old.tagName === 'SELECT' && old.dataset.options !== fresh.dataset.options) {
-            old.replaceChildren(...fresh.children); old.dataset.options = fresh.dataset.options; old.value = frame.state[name];
-          } else if (old.type === 'range') Object.assign(old, {min: fresh.min, max: fresh.max, step: fresh.step});
-        }
+        frame.controls[name] = {node, show};
+        frame.bar.append(node);
       }
       frame.used.add(name);
-      frame.controls[name].show(frame.state[name]);
+      frame.controls[name].show(frame.state[name], options);
       return frame.state[name];
     }
     function set(frame, name, value) { frame.state[name] = value; redraw(frame); }
