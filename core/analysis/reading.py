@@ -105,11 +105,10 @@ class Reading:
         kept = self.trace.heads[kind][layer]
         if kept is not None:
             return kept
-        if (kind, layer) not in self._again:
-            again = self._layer_again("encoder" if kind == "encoder" else "decoder", layer)
-            self._again.clear()
-            self._again.update(again)
-        return self._again[kind, layer]
+        again = self._again
+        if (kind, layer) not in again:
+            again = self._again = self._layer_again("encoder" if kind == "encoder" else "decoder", layer)
+        return again[kind, layer]
 
     def attention(self, kind: str, layer: int, head: int) -> np.ndarray:
         """float32 (queries, keys): rows sum to 1, what lies ahead of a causal query is exactly 0."""
