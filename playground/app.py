@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+from functools import partial
 
 # isort: off
 import playground.gradio_setup  # noqa: F401  (first: it makes the import of gradio quick)
@@ -10,9 +11,11 @@ import gradio as gr
 # isort: on
 
 from core.errors import UserError
+from playground import readings
 from playground.blocks import PageBlocks
 from playground.guard import HostedBlocks, guard
 from playground.header import build_header, wire_header
+from playground.parts import QUIET
 from playground.share import wire_share
 from playground.site import OWN, Site
 from playground.tabs import attention, decoding, tokenizer, training
@@ -33,8 +36,9 @@ def build_app(site: Site = OWN) -> gr.Blocks:
         built = []
         with gr.Tabs(elem_id="tabs"):
             for name, module in TABS:
-                with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}"):
+                with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}") as outer:
                     built.append(module.build(site=site))
+                outer.select(partial(str, name), None, header.opened, api_name="open_tab", **QUIET)
         wire_header(header, demo)
         for (_, module), tab in zip(TABS, built, strict=True):
             module.wire(tab, header)
@@ -42,6 +46,7 @@ def build_app(site: Site = OWN) -> gr.Blocks:
                 tab.on_load(demo, header)
         fields = {name: field for tab in built for name, field in getattr(tab, "shared", {}).items()}
         wire_share(demo, header, fields, site)
+        demo.unload(readings.forget)
     demo.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False if site.is_hosted else None)
     if site.is_hosted:
         guard(demo, site)

@@ -16,7 +16,7 @@ const PAUSE = 600;
 const pauses = new WeakMap();
 document.addEventListener('input', (event) => {
   const field = event.target;
-  if (!field.closest || !field.closest('#text, #target, .settles') || event.isComposing) return;
+  if (!field.closest || !field.closest('#text, .settles') || event.isComposing) return;
   clearTimeout(pauses.get(field));
   pauses.set(field, setTimeout(() => {
     if (document.activeElement === field) field.dispatchEvent(new FocusEvent('blur'));

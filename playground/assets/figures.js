@@ -298,7 +298,17 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
       frame.subtitle.textContent = data.subtitle || '';
       redraw(frame);
     }
-    const figures = {svg, html, numbers, colour, diverging, series, shorten, textWidth, format, image, clamp, draw,
+    // Another head is the chosen one: of a figure within `box` that is drawn already.
+    function mark(box, place) {
+      const [, layer, head] = String(place).split('.').map(Number);
+      for (const node of document.querySelectorAll(`${box}, ${box} *`)) {
+        const frame = node.figureFrame;
+        if (!frame?.data || (frame.data.layer === layer - 1 && frame.data.head === head - 1)) continue;
+        Object.assign(frame.data, {layer: layer - 1, head: head - 1});
+        redraw(frame);
+      }
+    }
+    const figures = {svg, html, numbers, colour, diverging, series, shorten, textWidth, format, image, clamp, draw, mark,
       add(kind, make) { makers[kind] = make; kinds[kind] = make(figures); }};
     window.figures = figures;
   };

@@ -2,10 +2,10 @@
 // after a change, without an entry in the browser's history; read once, when the page opens (playground/share.py).
 {
   const LONGEST = 6_000;  // characters of an address that every program passes on
-  const PARTS = '#tokenizer-parts';
-  const first = {tab: 'Tokenizer', part: 'Tokens'};  // as the page opens without a link: what is so is not in the address
+  const first = {tab: 'Tokenizer'};  // as the page opens without a link: what is so is not in the address
   let state = {}, tooLong = false, timer = null;
 
+  const parts = (tab) => `#tab-${tab.toLowerCase()} .parts`;
   const openTab = (box) => document.querySelector(`${box} [role="tab"][aria-selected="true"]`)?.textContent.trim() || '';
   const read = () => Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].map(([name, value]) => {
     try { return [name, JSON.parse(value)]; } catch { return [name, value]; }
@@ -13,7 +13,9 @@
   const linked = read();
 
   function write() {
-    const kept = {...state, tab: openTab('#tabs'), part: openTab(PARTS)};
+    const tab = openTab('#tabs'), part = openTab(parts(tab));
+    const kept = {...state, tab};
+    if (part !== document.querySelector(`${parts(tab)} [role="tab"]`)?.textContent.trim()) kept.part = part;
     const address = new URLSearchParams();
     for (const [name, value] of Object.entries(kept)) {
       if (JSON.stringify(value) === JSON.stringify(first[name])) continue;
@@ -31,7 +33,7 @@
     state = {...initial};
     const {tab, part, ...fields} = linked;
     const open = (box, name) => [...document.querySelectorAll(`${box} [role="tab"]`)].find((t) => t.textContent.trim() === name)?.click();
-    window.openLinked = () => { open('#tabs', tab); setTimeout(() => open(PARTS, part), 100); };
+    window.openLinked = () => { open('#tabs', tab); if (part) setTimeout(() => open(parts(tab || first.tab), part), 100); };
     return Object.keys(fields).length ? JSON.stringify(fields) : '';
   };
   window.shareState = (names, values) => {

@@ -1,258 +1,150 @@
-"""Attention as pictures and numbers: all heads as small pictures, one head as a large heatmap, its table and CSV."""
+"""Attention as figures: one head as a matrix, all heads as small pictures, a layer's heads as lines between tokens."""
 
-import csv
-import io
-from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import Any
 
 import numpy as np
 
-from core.analysis.attention import AttentionMaps, block, entropy, pool
-from playground.views.image import data_url, plotly_scale, png
+from core.analysis.head_scores import Score
+from core.analysis.survey import Survey, block, pool
+from playground.views.figure import packed, spec
 
-CELLS = 128  # rows and columns of a heatmap; longer texts are pooled, or seen part by part
-LINEAR = 48  # up to so many, colours show the weights themselves
-THUMBNAIL = 32  # the same for the small pictures
-TABLE = 48  # rows and columns of the table of numbers; the CSV has them all
+CELLS = 512  # rows and columns of a matrix that is sent; of a longer text a cell is the mean of several tokens
+PART = 128  # tokens on a side of a part in full detail
 WHOLE = "whole"
-TITLES = {
-    "cross": "Cross-attention",
-    "encoder": "Encoder self-attention",
-    "self": "Self-attention",
+LINES = 8  # of each query and head, the strongest
+FAINT = 0.01  # a line that is weaker is not sent
+KINDS = {"cross": "Cross-attention", "encoder": "Encoder self-attention", "self": "Self-attention"}
+AXES = {  # of a kind: what its rows and its columns are
+    "cross": ("token being written (query)", "source token looked at (key)"),
+    "encoder": ("token that looks (query)", "token looked at (key)"),
+    "self": ("token that looks (query)", "token looked at (key)"),
 }
 
 
 @dataclass(frozen=True)
-class HeadView:
-    """One head, ready to be drawn. values: float (rows, columns), NaN where a causal model cannot look."""
+class Place:
+    """Which head it is, for people: `title` and `file_name`. layer and head count from 0.
 
-    title: str
-    subtitle: str
-    values: np.ndarray
-    rows: list[str]  # names with numbers: no two are alike
-    columns: list[str]
-    row_ticks: list[str]  # the same without numbers, for the axes
-    column_ticks: list[str]
-    row_axis: str
-    column_axis: str
-    entropy: float  # mean over queries, in nats
-    power: float  # colours show weight ** power: 1, or 0.5 where many small weights would all look like none
+    key_value: the key and value head that it reads and how many there are, where several query heads share one.
+    """
+
+    kind: str
+    layer: int
+    head: int
+    layers: int
+    heads: int
+    key_value: tuple[int, int] | None = None
+    decoder: bool = False  # of a model that also has an encoder
+
+    @property
+    def title(self) -> str:
+        kind = "Decoder self-attention" if self.decoder and self.kind == "self" else KINDS[self.kind]
+        title = f"{kind} · layer {self.layer + 1} of {self.layers} · head {self.head + 1} of {self.heads}"
+        if self.key_value:
+            title += f" · key-value head {self.key_value[0] + 1} of {self.key_value[1]}"
+        return title
+
+    @property
+    def file_name(self) -> str:
+        return f"attention-{self.kind}-layer-{self.layer + 1}-head-{self.head + 1}"
 
 
-def head_view(maps: AttentionMaps, kind: str, layer: int, head: int, part: str = WHOLE, decoder: str = "") -> HeadView:
-    """layer, head: from 0. part: of `parts(maps)`. decoder: what a decoder's self-attention is called, if not plain."""
-    weights = maps.weights[layer, head]
-    layers, heads = maps.weights.shape[:2]
-    # A decoder's row is best known by the word it is about to write; where it looks for that is the question.
-    row_names = maps.written if kind == "cross" else maps.queries
-    rows, columns = numbered(row_names), numbered(maps.keys)
-    row_ticks, column_ticks = row_names, maps.keys
-    values = weights.astype(np.float64)
-    if maps.causal:
-        values = np.where(np.tri(*values.shape, dtype=np.bool_), values, np.nan)
-    subtitle = ""
+def map_spec(
+    weights: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    kind: str,
+    title: str,
+    file_name: str,
+    part: str = WHOLE,
+    outline: Sequence[tuple[int, int]] = (),
+    note: str = "",
+    most: float | None = None,
+) -> str:
+    """The figure of one matrix of attention (queries, keys). rows, columns: names of queries and keys.
+
+    part: of `parts`. outline: cells to be marked. most: the weight of the strongest colour; by default the largest.
+    """
+    causal = kind == "self"
+    values = np.asarray(weights, dtype=np.float32)
+    row_axis, column_axis = AXES[kind]
+    told = []
     if part == WHOLE:
-        row_step, column_step = block(values.shape[0], CELLS), block(values.shape[1], CELLS)
-        if row_step > 1 or column_step > 1:
-            values = pool(weights, CELLS, CELLS)
-            if maps.causal:
-                values = np.where(np.tri(*values.shape, dtype=np.bool_), values, np.nan)
-            rows, columns = pooled_names(rows, row_step), pooled_names(columns, column_step)
-            row_ticks, column_ticks = pooled_names(row_names, row_step), pooled_names(maps.keys, column_step)
-            subtitle = f"pooled: a cell is the mean of {row_step} × {column_step} tokens · "
+        steps = block(values.shape[0], CELLS), block(values.shape[1], CELLS)
+        if max(steps) > 1:
+            values = pool(values, CELLS, CELLS)
+            rows, columns = pooled_names(rows, steps[0]), pooled_names(columns, steps[1])
+            outline = ()
+            told.append(f"pooled: a cell is the mean of {steps[0]} × {steps[1]} tokens")
+        square = causal
     else:
-        row, column = (int(number) * CELLS for number in part.split(","))
-        values = values[row : row + CELLS, column : column + CELLS]
-        rows, columns = rows[row : row + CELLS], columns[column : column + CELLS]
-        row_ticks, column_ticks = row_ticks[row : row + CELLS], column_ticks[column : column + CELLS]
-        subtitle = f"queries {row}–{row + len(rows) - 1}, keys {column}–{column + len(columns) - 1} · "
-    power = 1.0 if max(values.shape) <= LINEAR else 0.5
-    if power != 1.0:
-        subtitle += "colours by square root · "
-    highest = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
-    return HeadView(
-        title=f"{decoder or TITLES[kind]} · layer {layer + 1} of {layers} · head {head + 1} of {heads}",
-        subtitle=f"{subtitle}weights from 0 to {highest:.3f}",
-        values=values,
-        rows=rows,
-        columns=columns,
-        row_ticks=row_ticks,
-        column_ticks=column_ticks,
-        row_axis="token being written (query)" if kind == "cross" else "token that looks (query)",
-        column_axis="source token looked at (key)" if kind == "cross" else "token looked at (key)",
-        entropy=float(entropy(weights).mean()),
-        power=power,
-    )
+        row, column = (int(number) * PART for number in part.split(","))
+        told.append(f"queries {row}–{min(row + PART, len(rows)) - 1}, keys {column}–{min(column + PART, len(columns)) - 1}")
+        values = values[row : row + PART, column : column + PART]
+        rows, columns = rows[row : row + PART], columns[column : column + PART]
+        outline = [(i - row, j - column) for i, j in outline if 0 <= i - row < PART and 0 <= j - column < PART]
+        square = causal and row == column
+    told.append(f"weights from 0 to {float(values.max(initial=0)):.3f}")
+    if not note:
+        note = "Each row sums to 1." if part == WHOLE and len(told) == 1 else ""
+    return spec(
+        "heatmap", file_name, title, " · ".join(told), values=packed(values, lower=square), rows=list(rows),
+        columns=list(columns), row_axis=row_axis, column_axis=column_axis, causal=square, sink=True,
+        outline=[list(pair) for pair in outline], note=note, most=most,
+    )  # fmt: skip
 
 
-def numbered(names: list[str]) -> list[str]:
-    return [f"{name} {i}" for i, name in enumerate(names)]
-
-
-def pooled_names(names: list[str], step: int) -> list[str]:
+def pooled_names(names: Sequence[str], step: int) -> list[str]:
     """The first name of each block, marked as a block."""
-    return [f"{names[i]} …" for i in range(0, len(names), step)] if step > 1 else names
+    return [f"{names[i]} …" for i in range(0, len(names), step)] if step > 1 else list(names)
 
 
-def parts(maps: AttentionMaps) -> list[tuple[str, str]]:
-    """(label, value) of the parts of a text that is longer than a heatmap: the whole, then blocks of full detail."""
-    queries, keys = maps.weights.shape[2:]
-    if queries <= CELLS and keys <= CELLS:
+def parts(queries: int, keys: int, causal: bool) -> list[tuple[str, str]]:
+    """(label, value) of what can be looked at of a long text: the whole, then blocks of PART tokens."""
+    if queries <= PART and keys <= PART:
         return [("whole text", WHOLE)]
-    found = [("whole text, pooled", WHOLE)]
-    for row in range(-(-queries // CELLS)):
-        for column in range(-(-keys // CELLS)):
-            if maps.causal and column > row:
-                continue
-            last_row, last_column = min(queries, (row + 1) * CELLS) - 1, min(keys, (column + 1) * CELLS) - 1
-            label = f"queries {row * CELLS}–{last_row} × keys {column * CELLS}–{last_column}"
-            found.append((label, f"{row},{column}"))
+    pooled = "whole text, pooled" if max(queries, keys) > CELLS else "whole text"
+    found = [(pooled, WHOLE)]
+    for row in range(-(-queries // PART)):
+        for column in range(-(-keys // PART)):
+            if not (causal and column > row):
+                last_row, last_column = min(queries, (row + 1) * PART) - 1, min(keys, (column + 1) * PART) - 1
+                label = f"queries {row * PART}–{last_row} × keys {column * PART}–{last_column}"
+                found.append((label, f"{row},{column}"))
     return found
 
 
-def heatmap(view: HeadView) -> Any:
-    """A Plotly figure of explicit height. Text is escaped: Plotly would take <s> for markup."""
-    import plotly.graph_objects as go
-
-    rows, columns = [escape(name, quote=False) for name in view.rows], [escape(c, quote=False) for c in view.columns]
-    pairs = [[f"{row} → {column}" for column in columns] for row in rows]
-    figure = go.Figure(
-        go.Heatmap(
-            z=view.values.astype(np.float32),
-            customdata=pairs,
-            hovertemplate="%{customdata}<br><b>%{z:.4f}</b><extra></extra>",
-            hoverongaps=False,
-            colorscale=plotly_scale(view.power),
-            zmin=0,
-            zmax=max(float(np.nanmax(view.values)), 1e-6),
-            xgap=1 if len(columns) <= 40 else 0,
-            ygap=1 if len(rows) <= 40 else 0,
-            colorbar={"title": {"text": "weight", "side": "right"}, "thickness": 10, "outlinewidth": 0, "len": 0.9},
-        )
-    )
-    figure.update_layout(
-        hoverlabel={"bgcolor": "#1d2129", "bordercolor": "#1d2129", "font": {"color": "#ffffff", "size": 13}},
-        modebar={"remove": ["select2d", "lasso2d", "autoScale2d"], "bgcolor": "rgba(0,0,0,0)"},
-        title={"text": f"{escape(view.title)}<br><sub>{escape(view.subtitle)}</sub>", "x": 0, "xref": "container",
-               "font": {"size": 15}},
-        height=height(len(rows)),
-        margin={"l": 8, "r": 8, "t": 64, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, 'Noto Sans', 'Hiragino Sans', 'Noto Sans CJK JP', sans-serif", "size": 12},
-        xaxis=_axis(view.column_ticks, view.column_axis) | ({} if len(columns) <= 10 else {"tickangle": -60}),
-        yaxis=_axis(view.row_ticks, view.row_axis) | {"autorange": "reversed"},
+def heads_spec(survey: Survey, scores: Mapping[str, Score], title: str, layer: int = -1, head: int = -1) -> str:
+    """The figure of all heads: small pictures that can be sorted by any score of the survey that is defined somewhere."""
+    told = [
+        {"name": name, "title": scores[name].title, "formula": scores[name].formula, "meaning": scores[name].meaning,
+         "values": packed(values)}
+        for name, values in survey.scores.items()
+        if np.isfinite(values).any()
+    ]  # fmt: skip
+    return spec(
+        "heads", f"attention-{survey.kind}-all-heads", title, "choose one; the pictures show square roots of the weights",
+        small=packed(survey.small, "u1"), scores=told, layer=layer, head=head,
     )  # fmt: skip
-    return figure
 
 
-def height(rows: int) -> int:
-    """Pixels: room for every row's name while there are few, a full screen for many."""
-    return min(860, max(340, 22 * rows + 190))
-
-
-def _axis(names: list[str], title: str) -> dict[str, Any]:
-    step = block(len(names), 48)  # names that would overlap are left out; pointing at a cell gives them
-    ticks = list(range(0, len(names), step))
-    return {
-        "title": {"text": title, "font": {"size": 12}, "standoff": 8},
-        "tickvals": ticks,
-        "ticktext": [escape(shorten(names[i]), quote=False) for i in ticks],
-        "tickfont": {"size": 12 if len(names) <= 32 else 10},
-        "showgrid": False,
-        "zeroline": False,
-        "showline": False,
-        "ticks": "",
-        "automargin": True,
-        "fixedrange": False,
-    }
-
-
-def shorten(name: str, length: int = 22) -> str:
-    """
-    >>> shorten("a" * 30, 8)
-    'aaaaaaa…'
-    """
-    return name if len(name) <= length else name[: length - 1] + "…"
-
-
-def head_grid(maps: AttentionMaps, layer: int, head: int) -> str:
-    """HTML: every head of every layer as a button with a small picture, cut out of one image. layer, head: from 0.
-
-    Pictures show the square root of the weights, so that faint patterns are seen, the darkest being the head's own
-    largest weight.
-    """
-    weights = maps.weights
-    layers, heads = weights.shape[:2]
-    small = np.sqrt(np.clip(pool(weights, THUMBNAIL, THUMBNAIL), 0, 1))
-    small = small / np.maximum(small.max(axis=(2, 3), keepdims=True), 1e-9)
-    high, wide = small.shape[2:]
-    pixels = np.rint(small * 255).astype(np.uint8).transpose(0, 2, 1, 3).reshape(layers * high, heads * wide)
-    mean_entropy = entropy(weights).mean(axis=-1)
-    columns = "".join(f'<span class="grid-name" aria-hidden="true">{number + 1}</span>' for number in range(heads))
-    cells = []
-    for i in range(layers):
-        cells.append(f'<span class="grid-name" aria-hidden="true">{i + 1}</span>')
-        for j in range(heads):
-            chosen = "true" if (i, j) == (layer, head) else "false"
-            x, y = percent(j, heads), percent(i, layers)
-            label = f"Layer {i + 1}, head {j + 1}, mean entropy {mean_entropy[i, j]:.2f} nats"
-            cells.append(
-                f'<button type="button" class="head-cell" data-layer="{i}" data-head="{j}" aria-pressed="{chosen}" '
-                f'aria-label="{label}" title="{label}" style="background-position:{x} {y}"></button>'
-            )
-    shape = f"--layers:{layers};--heads:{heads};--sprite:url({data_url(png(pixels))})"
-    return (
-        f'<div class="grid-scroller"><div class="head-grid" role="group" aria-label="All heads: rows are layers, '
-        f'columns are heads" style="{shape}"><span class="grid-corner" aria-hidden="true">layer ↓\nhead →</span>'
-        f"{columns}{''.join(cells)}</div></div>"
-    )
-
-
-def percent(index: int, count: int) -> str:
-    """Where the index-th of `count` pictures lies, as CSS counts background positions."""
-    return f"{100 * index / (count - 1):.4f}%" if count > 1 else "0%"
-
-
-def numbers(view: HeadView) -> str:
-    """HTML: the weights as a table (its first rows and columns, if there are many) and all of them as CSV."""
-    shown = view.values[:TABLE, :TABLE]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in view.columns[:TABLE])
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{'' if np.isnan(value) else f'{value:.4f}'}</td>" for value in line)
-        + "</tr>"
-        for name, line in zip(view.rows[:TABLE], shown, strict=True)
-    )
-    cut = ""
-    if shown.shape != view.values.shape:
-        cut = f" The table shows the first {len(shown)} × {shown.shape[1]} of {len(view.rows)} × {len(view.columns)}."
-    data = b64encode(to_csv(view).encode("utf-8-sig")).decode("ascii")
-    name = view.title.lower().replace(" · ", "-").replace(" ", "-")
-    return (
-        f'<p class="numbers-title">{escape(view.title)} ({escape(view.subtitle)}).{cut} '
-        f'<a class="download" download="{name}.csv" href="data:text/csv;base64,{data}">Download CSV</a></p>'
-        f'<div class="scroller" tabindex="0" role="region" aria-label="Weights"><table class="number-table">'
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def to_csv(view: HeadView) -> str:
-    """First line: key tokens; first column: query tokens. Six digits; empty where a causal model cannot look."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["", *view.columns])
-    for name, line in zip(view.rows, view.values, strict=True):
-        writer.writerow([name, *("" if np.isnan(value) else f"{value:.6f}" for value in line)])
-    return file.getvalue()
-
-
-def caption(view: HeadView) -> str:
-    """A sentence under the heatmap."""
-    keys = len(view.columns)
-    return (
-        f'<p class="caption">Each row sums to 1. Mean entropy {view.entropy:.2f} nats; even attention over '
-        f"{keys} {'token' if keys == 1 else 'tokens'} would have {np.log(max(keys, 1)):.2f}.</p>"
-    )
+def lines_spec(
+    weights: np.ndarray, queries: Sequence[str], keys: Sequence[str], kind: str, layer: int, layers: int, head: int, title: str
+) -> str:
+    """The figure of a layer's heads (heads, queries, keys) as lines between tokens: of each query and head the LINES
+    strongest that are not FAINT. Axes as in `AXES`; head: the one that is shown first."""
+    heads = len(weights)
+    most = min(LINES, weights.shape[2])
+    keys_of = np.argpartition(weights, -most, axis=-1)[..., -most:]  # (heads, queries, most)
+    strength = np.take_along_axis(weights, keys_of, axis=-1)
+    kept = strength >= FAINT
+    head_of, query_of, _ = np.nonzero(kept)
+    row_axis, column_axis = AXES[kind]
+    return spec(
+        "lines", f"attention-{kind}-layer-{layer + 1}-lines", title,
+        f"of every query and head the {most} strongest weights from {FAINT} up · {heads} heads",
+        left=list(queries), right=list(keys), left_axis=row_axis, right_axis=column_axis, heads=heads, head=head,
+        queries=packed(query_of, "u2"), keys=packed(keys_of[kept], "u2"), of=packed(head_of, "u2"),
+        weights=packed(strength[kept]),
+    )  # fmt: skip

@@ -93,7 +93,7 @@ def test_every_part_is_filled_on_arrival_and_only_the_open_one_follows(built):
     settled = ("tiny-gpt", "another text")
     for name in tab.PARTS:
         message, now, drawn, *views = made.refresh(settled, "", False, name, {}, *inputs)
-        assert message == "" and now == work("another text") and drawn == {name: tab.seen(now, made.own(name, inputs))}
+        assert message == "" and now == work("another text") and drawn == {name: made.seen(now, made.own(name, inputs))}
         assert len(views) == len(made.views)
         start = 0
         for part_name, part in made.parts.items():
