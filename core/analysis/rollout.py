@@ -49,8 +49,8 @@ def _through(reading: "Reading", kind: str) -> np.ndarray:
 def _decoder(reading: "Reading") -> tuple[np.ndarray, np.ndarray]:
     """How much of the last layer's states comes from each target token (T, T) and from each source token (T, S)."""
     encoder = _through(reading, "encoder")
-    target = np.eye(len(reading.ids), dtype=np.float32)
-    source = np.zeros((len(reading.ids), len(reading.source)), dtype=np.float32)
+    target: np.ndarray = np.eye(len(reading.ids), dtype=np.float32)
+    source: np.ndarray = np.zeros((len(reading.ids), len(reading.source)), dtype=np.float32)
     for layer in range(reading.n_layers("self")):
         own = _half(layer_mean(reading, "self", layer))
         target, source = own @ target, own @ source
