@@ -43,6 +43,7 @@ Every command takes --json: then stdout is one JSON document and all else goes t
                  "lines_per_second"}
     pull, push  {"run", "directory", "files", "bytes", "skipped"}
     deploy      {"app", "url", "secrets"}; --check {"signed_in", "deployed", "message", "prices": {"date", "gpus"}}
+    attention, internals, embeddings    see playground.cli_attention and playground.cli_embeddings
     import      {"run", "directory", "source", "architecture", "weights", "vocabulary", "context"}
     export      {"run", "directory", "architecture", "files"}
 
@@ -60,6 +61,7 @@ from pathlib import Path
 from typing import Any
 
 from core.decode.config import STRATEGIES
+from playground.cli_attention import add_attention, add_internals
 from playground.cli_tokenizer import add_tokenize, add_tokenizer
 
 PROGRAM = "llm-scratch"
@@ -69,7 +71,7 @@ MODULES = {
     "app": "serve", "tokenize": "text", "tokenizer": "tokenizer", "translate": "text", "generate": "text",
     "prepare": "training", "train": "training", "runs": "runs", "stop": "runs", "pause": "runs", "eval": "evaluation",
     "import": "checkpoints", "export": "checkpoints", "sweep": "sweep", "pull": "transfer", "push": "transfer",
-    "deploy": "deploy",
+    "deploy": "deploy", "attention": "attention", "internals": "internals",
 }  # fmt: skip
 FUNCTIONS = {"import": "import_"}  # a word of Python's
 
@@ -145,6 +147,9 @@ def parser() -> argparse.ArgumentParser:
 
     add_tokenize(add("tokenize", "Show the tokens of texts."))
     add_tokenizer(add("tokenizer", "Look into tokenizers, compare them, train and keep your own."), _common(inner=True))
+
+    add_attention(add("attention", "Show what attends to what, and how it comes about."), _common(inner=True))
+    add_internals(add("internals", "Look between the layers: logit lens, norms, parts, ablation."), _common(inner=True))
 
     command = add("prepare", "Read training data and train a tokenizer on it, and count what there is.", _data())
     command.add_argument("preset", nargs="?", metavar="PRESET", help="a preset's name")

@@ -34,8 +34,8 @@ _wanted: OrderedDict[str, str | None] = OrderedDict()  # page -> the model that 
 
 @dataclass
 class Header:
-    """Components of the header. `settled` holds (model, text) as the tabs are to show them, `target` what somebody typed
-    as the translation, with the `settled` that it was typed for, and `opened` the name of the tab that is open."""
+    """Components of the header. `settled` holds (model, text) as the tabs are to show them, `target` what somebody
+    typed as the translation, with the `settled` that it was typed for, and `opened` the name of the tab that is open."""
 
     model: gr.Dropdown
     text: gr.Textbox
@@ -81,9 +81,7 @@ def build_header(site: Site = OWN) -> Header:
         with gr.Accordion("Model card", open=False, elem_id="card"):
             card = gr.Markdown(_card(run))
         settled = gr.State((name or "", text))
-    return Header(
-        model, text_box, examples, shown_facts, card, message, settled, gr.State(None), gr.State("Tokenizer")
-    )
+    return Header(model, text_box, examples, shown_facts, card, message, settled, gr.State(None), gr.State("Tokenizer"))
 
 
 def wire_header(header: Header, demo: gr.Blocks) -> None:

@@ -1,8 +1,8 @@
 """A tab of parts: each a tab inside the tab, of which only the one that is open is computed.
 
-A part is a module with build(site, work), show(work, *inputs) and wire(part, work); what is shown of it are its `views`,
-which follow from the work (what the whole tab is about: a text, a model, ...) and its `inputs`. So a change of the work
-computes the open part, and opening a part computes it, if it was not drawn of the same work before.
+A part is a module with build(site, work), show(work, *inputs) and wire(part, work); what is shown of it are its
+`views`, which follow from the work (what the whole tab is about: a text, a model, ...) and its `inputs`. So a change of
+the work computes the open part, and opening a part computes it, if it was not drawn of the same work before.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -19,8 +19,8 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden",
 
 @dataclass(kw_only=True)
 class Parts:
-    """modules: by the names of the parts. steady: parts whose views follow from the work and from their own fields alone.
-    stamp: of a work, what its views follow from besides it (files that may change)."""
+    """modules: by the names of the parts. steady: parts whose views follow from the work and from their own fields
+    alone. stamp: of a work, what its views follow from besides it (files that may change)."""
 
     modules: dict[str, ModuleType]
     steady: Sequence[str]

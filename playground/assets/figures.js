@@ -76,6 +76,71 @@
       return canvas.toDataURL();
     }
 
+    const palettes = [colour, diverging].map((paint, way) => Array.from({length: 511}, (_, i) => paint(way ? i / 255 - 1 : Math.max(0, i / 255 - 1)).match(/[\d.]+/g).map((v, k) => k < 3 ? Number(v) : Math.round(255 * v))));
+    function shades(rows, columns, share, both = false) {  // a data URL of rows x columns pixels; share(i, j) as for colour or diverging
+      const canvas = document.createElement('canvas'), palette = palettes[both ? 1 : 0];
+      canvas.width = columns; canvas.height = rows;
+      const context = canvas.getContext('2d'), data = context.createImageData(columns, rows), bytes = data.data;
+      for (let i = 0, at = 0; i < rows; i++) {
+        for (let j = 0; j < columns; j++, at += 4) {
+          const s = share(i, j);
+          if (s !== s || s === 0) continue;
+          const rgba = palette[255 + Math.round(255 * (s < -1 ? -1 : s > 1 ? 1 : s))];
+          bytes[at] = rgba[0]; bytes[at + 1] = rgba[1]; bytes[at + 2] = rgba[2]; bytes[at + 3] = rgba[3];
+        }
+      }
+      context.putImageData(data, 0, 0);
+      return canvas.toDataURL();
+    }
+
+    // ---- figures of several frames (the steps of a training, say): arrays that are marked hold one frame after another
+    const all = new Set();  // the frames of the page, so that linked ones move together
+    function still(data, at) {  // the figure as it is in one frame
+      if (Array.isArray(data)) return data.map((item) => still(item, at));
+      if (!data || typeof data !== 'object' || ArrayBuffer.isView(data)) return data;
+      if (!data.dtype) return Object.fromEntries(Object.entries(data).map(([name, value]) => [name, still(value, at)]));
+      if (!data.frames) return data;
+      const {shape: [, ...shape], values} = numbers(data), size = shape.reduce((a, b) => a * b, 1);
+      return {shape, dtype: data.dtype, values: values.subarray(at * size, (at + 1) * size)};
+    }
+    function go(frame, at) {  // to a frame, together with the figures that are linked
+      const {link} = frame.data.frames;
+      for (const other of all) {
+        if (!document.contains(other.box)) { all.delete(other); continue; }
+        const last = other.data?.frames && (other === frame || (link && other.data.frames.link === link)) ? other.data.frames.labels.length - 1 : -1;
+        if (last >= 0) { other.state.frame = clamp(at, 0, last); redraw(other); }
+      }
+    }
+    function play(frame) {  // from here, or from the start; again: stop
+      if (frame.playing) return pause(frame);
+      if (frame.state.frame >= frame.data.frames.labels.length - 1) go(frame, 0);
+      frame.playing = setInterval(() => {
+        if (!document.contains(frame.box) || !frame.data?.frames || frame.state.frame >= frame.data.frames.labels.length - 1) pause(frame);
+        else go(frame, frame.state.frame + 1);
+      }, 700);
+      if (frame.data?.frames) redraw(frame);
+    }
+    function pause(frame) {
+      clearInterval(frame.playing);
+      frame.playing = null;
+      if (frame.data?.frames) redraw(frame);
+    }
+    function frameControl(frame) {  // a slider over the frames, and a button that plays them
+      const {labels, title, leads} = frame.data.frames, last = labels.length - 1;
+      frame.state.frame = clamp(frame.state.frame ?? last, 0, last);
+      if (frame.send && !leads) return;  // in the page the figure that leads has it
+      control(frame, 'frame', last, labels, () => {
+        const shown = html('output', {}), input = html('input', {type: 'range', min: 0, step: 1, oninput: () => go(frame, Number(input.value))});
+        const button = html('button', {type: 'button', class: 'figure-play', onclick: () => play(frame)});
+        return [html('span', {class: 'figure-slider figure-frames'}, button, html('label', {}, title, input, shown)), (value, names) => {
+          input.max = names.length - 1; input.value = value;
+          input.setAttribute('aria-valuetext', names[value]);
+          shown.textContent = names[value];
+          button.textContent = frame.playing ? 'Pause' : 'Play';
+        }];
+      });
+    }
+
     // ---- saving
     function save(name, blob) {
       const link = html('a', {href: URL.createObjectURL(blob), download: name});
@@ -97,14 +162,14 @@
         for (let i = 0; i < from.children.length; i++) pairs.push([from.children[i], to.children[i]]);
       }
       copy.querySelectorAll('[data-hint]').forEach((node) => node.remove());  // what only answers the pointer
-      const width = Number(original.getAttribute('width')), height = Number(original.getAttribute('height')), top = frame.data.subtitle ? 52 : 34;
+      const width = Number(original.getAttribute('width')), height = Number(original.getAttribute('height')), top = frame.shown.subtitle ? 52 : 34;
       const ink = page.getPropertyValue('--ink') || '#1d2129', paper = page.getPropertyValue('--paper') || '#ffffff', muted = page.getPropertyValue('--muted') || '#5a6371';
       const font = {'font-family': page.fontFamily, x: 8};
       copy.setAttribute('x', 0); copy.setAttribute('y', top); copy.setAttribute('overflow', 'visible');
       return svg('svg', {width, height: height + top, viewBox: `0 0 ${width} ${height + top}`},
         svg('rect', {width, height: height + top, fill: paper.trim()}),
-        svg('text', {...font, y: 22, 'font-size': 15, 'font-weight': 600, fill: ink.trim()}, frame.data.title),
-        frame.data.subtitle ? svg('text', {...font, y: 42, 'font-size': 12, fill: muted.trim()}, frame.data.subtitle) : null, copy);
+        svg('text', {...font, y: 22, 'font-size': 15, 'font-weight': 600, fill: ink.trim()}, frame.shown.title),
+        frame.shown.subtitle ? svg('text', {...font, y: 42, 'font-size': 12, fill: muted.trim()}, frame.shown.subtitle) : null, copy);
     }
     const svgText = (frame) => { const made = svgOf(frame); return made && new XMLSerializer().serializeToString(made); };
     function savePng(frame) {
@@ -154,13 +219,13 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
     };
     const rounded = (value) => typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(7)) : value;
     function csvText(frame) {
-      const table = kinds[frame.data.kind].table(frame.data, frame.state);
+      const table = kinds[frame.data.kind].table(frame.shown, frame.state);
       return `\ufeff${[table.columns, ...table.rows].map((row) => row.map((value) => cell(rounded(value))).join(',')).join('\n')}\n`;
     }
     function jsonText(frame) {
-      const {columns, rows} = kinds[frame.data.kind].table(frame.data, frame.state);
+      const {columns, rows} = kinds[frame.data.kind].table(frame.shown, frame.state);
       const clean = rows.map((row) => row.map((value) => Number.isNaN(value) ? null : rounded(value)));
-      return JSON.stringify({title: frame.data.title, subtitle: frame.data.subtitle, columns, rows: clean});
+      return JSON.stringify({title: frame.shown.title, subtitle: frame.shown.subtitle, columns, rows: clean});
     }
     const EXPORTS = {
       PNG: savePng,
@@ -188,6 +253,7 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
       box.replaceChildren(html('div', {class: 'figure-head'}, html('div', {class: 'figure-words'}, frame.title, frame.subtitle), frame.buttons),
         frame.bar, frame.stage, frame.caption, frame.details, frame.tip);
       frame.send = send;
+      all.add(frame);
       new ResizeObserver(() => {
         if (frame.data && box.clientWidth && Math.abs(box.clientWidth - (frame.width || 0)) > 4) redraw(frame);
       }).observe(box);
@@ -196,7 +262,7 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
 
     function list(frame) {  // the numbers as a table: its first rows and columns
       if (!frame.details.open || !frame.data) return;
-      const {columns, rows} = kinds[frame.data.kind].table(frame.data, frame.state);
+      const {columns, rows} = kinds[frame.data.kind].table(frame.shown, frame.state);
       const line = (row, tag) => html('tr', {}, row.slice(0, COLUMNS).map((value, i) => html(i === 0 ? 'th' : tag, i === 0 ? {scope: 'row'} : {},
         typeof value === 'number' ? format(value) : value === null || value === undefined ? '' : String(value))));
       const cut = rows.length > ROWS || columns.length > COLUMNS;
@@ -213,8 +279,14 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
       frame.used.clear();
       frame.tip.hidden = true;
       frame.caption.textContent = '';
+      if (data.frames) frameControl(frame);
+      const shown = frame.shown = data.frames ? still(data, frame.state.frame) : data;
+      if (data.frames) {
+        shown.subtitle = [data.frames.labels[frame.state.frame], data.subtitle].filter(Boolean).join(' · ');
+        frame.subtitle.textContent = shown.subtitle;
+      }
       const view = {
-        data, stage, state: frame.state, width: frame.width, standalone: !frame.send,
+        data: shown, stage, state: frame.state, width: frame.width, standalone: !frame.send,
         svg(width, height, label) {
           const root = svg('svg', {width, height, viewBox: `0 0 ${width} ${height}`, class: 'figure-svg', role: 'group', 'aria-label': label});
           stage.append(root);
@@ -248,6 +320,7 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
         note: (text) => { frame.caption.textContent = text; },
         tip: (event, lines) => tip(frame, event, lines),
         send: (message) => frame.send?.(message),
+        go: (at) => go(frame, at),
         redraw: () => redraw(frame),
       };
       stage.replaceChildren();
@@ -308,7 +381,7 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
         redraw(frame);
       }
     }
-    const figures = {svg, html, numbers, colour, diverging, series, shorten, textWidth, format, image, clamp, draw, mark,
+    const figures = {svg, html, numbers, colour, diverging, series, shorten, textWidth, format, image, shades, clamp, draw, mark,
       add(kind, make) { makers[kind] = make; kinds[kind] = make(figures); }};
     window.figures = figures;
   };

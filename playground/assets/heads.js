@@ -1,6 +1,6 @@
 // All heads as small pictures, in the order of layers or of a score. Choosing one opens it.
 window.figures.add('heads', (figures) => {
-  const {svg, numbers, colour, format, clamp} = figures;
+  const {svg, numbers, format, clamp} = figures;
 
   function ordered(data, state) {
     const [layers, heads] = numbers(data.small).shape, all = [];
@@ -31,7 +31,7 @@ window.figures.add('heads', (figures) => {
         const chosen = h.layer === data.layer && h.head === data.head, name = `Layer ${h.layer + 1}, head ${h.head + 1}`;
         const told = data.scores.map((s) => `${s.title} ${format(numbers(s.values).values[h.layer * heads + h.head], 3)}`);
         const picture = svg('image', {x: x + 1, y: y + 1, width: size - 2, height: size - 2, preserveAspectRatio: 'none', 'image-rendering': 'pixelated', style: 'image-rendering: pixelated',
-          href: figures.image(high, wide, (i, j) => { const v = values[start + i * wide + j]; return v ? colour(v / 255) : null; })});
+          href: figures.shades(high, wide, (i, j) => values[start + i * wide + j] / 255)});
         const open = () => view.send({layer: h.layer, head: h.head});
         root.append(svg('g', {class: 'figure-head-cell', tabindex: 0, role: 'button', 'aria-pressed': String(chosen), 'aria-label': `${name}. ${told.slice(0, 3).join(', ')}`, 'data-focus': `${h.layer}-${h.head}`,
           'data-layer': h.layer, 'data-head': h.head, onclick: open, onkeydown: (event) => { if (event.key === 'Enter' || event.key === ' ') { event.preventDefault(); open(); } },

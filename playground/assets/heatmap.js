@@ -16,7 +16,7 @@ window.figures.add('heatmap', (figures) => {
     if (state.scale === 'rows') { const rows = Array.from({length: high}, (_, i) => most(wide, (j) => at(i, j))); top = (i) => rows[i]; }
     else if (state.scale === 'columns') { const columns = Array.from({length: wide}, (_, j) => most(high, (i) => at(i, j))); top = (i, j) => columns[j]; }
     else { const all = data.most || most(high * wide, (k) => at(Math.floor(k / wide), k % wide)); top = () => all; }
-    const bend = {linear: (s) => s, root: Math.sqrt, log: (s) => s <= 0 ? 0 : clamp(1 + Math.log10(s) / 4, 0, 1)}[state.shade];
+    const bend = {linear: (s) => s, root: Math.sqrt, log: (s) => s <= 0 ? 0 : clamp(1 + Math.log10(s) / 4, 0, 1)}[state.shade === 'auto' ? (Math.max(high, wide) > 48 ? 'root' : 'linear') : state.shade];
     return {top, share: (value, i, j) => { const s = value / top(i, j); return data.diverging ? Math.sign(s) * bend(Math.abs(s)) : bend(s); }, bend};
   }
 
@@ -25,8 +25,9 @@ window.figures.add('heatmap', (figures) => {
       const {data, state} = view;
       const [allRows, allColumns] = numbers(data.values).shape;
       if (!allRows || !allColumns) { view.note('There is nothing to draw.'); return; }
+      const large = Math.max(allRows, allColumns) > 48;  // many small weights would all look like none
       view.choice('scale', 'Scale', [['all', 'one for all'], ['rows', 'each row its own'], ['columns', 'each column its own']], 'all');
-      view.choice('shade', 'Colours', [['linear', 'linear'], ['root', 'square root'], ['log', 'logarithm, four decades']], Math.max(allRows, allColumns) > 48 ? 'root' : 'linear');
+      view.choice('shade', 'Colours', [['auto', large ? 'automatic: square root' : 'automatic: linear'], ['linear', 'linear'], ['root', 'square root'], ['log', 'logarithm, four decades']], 'auto');
       if (data.sink && allColumns > 1) view.toggle('sink', `Without the first key (${shorten(data.columns[0], 12)})`);
       const part = shown(data, state), {high, wide, from, at} = part;
       const columns = data.columns.slice(from), rows = data.rows;
@@ -38,7 +39,7 @@ window.figures.add('heatmap', (figures) => {
       const root = view.svg(width, height, `${data.title}: ${high} rows, ${wide} columns`);
       const {share, top: limit, bend} = scales(data, state, part), paint = data.diverging ? diverging : colour;
       root.append(svg('image', {x: left, y: top, width: cell * wide, height: tall * high, preserveAspectRatio: 'none', 'image-rendering': 'pixelated', style: 'image-rendering: pixelated',
-        href: figures.image(high, wide, (i, j) => { const v = at(i, j); return v !== v || v === 0 ? null : paint(share(v, i, j)); })}));
+        href: figures.shades(high, wide, (i, j) => share(at(i, j), i, j), data.diverging)}));
       if (data.causal && high === wide + from) {  // what no query can see
         const edge = `M${left + cell * (1 - from)} ${top}${`v${tall}h${cell}`.repeat(high - 1)}v${tall}`;
         root.append(svg('path', {d: edge, fill: 'none', stroke: 'var(--line-strong)', 'stroke-width': 1}));
@@ -68,10 +69,8 @@ window.figures.add('heatmap', (figures) => {
       }
       // ---- the colours' key
       const key = left + cell * wide + 16, length = Math.min(160, Math.max(60, tall * high)), marks = 24;
-      for (let k = 0; k < marks; k++) {
-        const s = (k + 0.5) / marks;
-        root.append(svg('rect', {x: key, y: top + length - (k + 1) * length / marks, width: 10, height: length / marks + 0.4, fill: data.diverging ? paint(Math.sign(2 * s - 1) * bend(Math.abs(2 * s - 1))) : paint(bend(s))}));
-      }
+      const steps = (k) => { const s = 1 - (k + 0.5) / marks; return data.diverging ? paint(Math.sign(2 * s - 1) * bend(Math.abs(2 * s - 1))) : paint(bend(s)); };
+      root.append(svg('image', {x: key, y: top, width: 10, height: length, preserveAspectRatio: 'none', href: figures.image(marks, 1, steps)}));
       const one = state.scale === 'all', highest = limit(0, 0);
       const ends = [one ? format(highest, highest >= 100 ? 0 : 3) : state.scale === 'rows' ? 'row’s' : 'column’s', one ? (data.diverging ? format(-highest, 3) : '0') : data.diverging ? '−' : '0'];
       root.append(svg('text', {class: 'quiet', x: key + 14, y: top + 8, 'font-size': 11}, ends[0]), svg('text', {class: 'quiet', x: key + 14, y: top + length, 'font-size': 11}, ends[1]));

@@ -2,7 +2,7 @@
 // their weights: on the left where it looks, on the right who looks at it.
 window.figures.add('lines', (figures) => {
   const {svg, numbers, series, shorten, textWidth, format, clamp} = figures;
-  const ROW = 22, TOP = 30, MOST = 6_000;  // lines that are drawn at once
+  const ROW = 22, TOP = 44, MOST = 6_000;  // lines that are drawn at once
 
   const heads = (data, state) => state.which === 'one' || state.which === undefined ? [data.head] : state.which === 'all'
     ? Array.from({length: data.heads}, (_, i) => i) : [Number(state.which)];
@@ -18,12 +18,12 @@ window.figures.add('lines', (figures) => {
       const all = lines.length;
       if (all > MOST) lines = lines.sort((a, b) => w[b] - w[a]).slice(0, MOST);
       const wide = (list) => Math.min(190, Math.max(30, ...list.map((name) => textWidth(shorten(name, 26), 13)))) + 12;
-      const leftWide = wide(data.left), rightWide = wide(data.right), middle = clamp(view.width - leftWide - rightWide - 80, 120, 560);
+      const leftWide = wide(data.left), rightWide = wide(data.right), middle = clamp(view.width - leftWide - rightWide - 80, 120, 640);
       const x1 = leftWide + 34, x2 = x1 + middle, width = x2 + rightWide + 44, height = TOP + Math.max(data.left.length, data.right.length) * ROW + 10;
       const y = (i) => TOP + (i + 0.5) * ROW;
       const root = view.svg(width, height, `${data.title}: lines from ${data.left.length} tokens to ${data.right.length}`);
-      root.append(svg('text', {class: 'quiet', x: x1 - 6, y: 14, 'text-anchor': 'end', 'font-size': 11.5}, data.left_axis.split(' (')[0]),
-        svg('text', {class: 'quiet', x: x2 + 6, y: 14, 'font-size': 11.5}, shorten(data.right_axis.split(' (')[0], 26)));
+      root.append(svg('text', {class: 'quiet', x: 0, y: 14, 'font-size': 11.5}, data.left_axis.split(' (')[0]),
+        svg('text', {class: 'quiet', x: width - 2, y: 14, 'text-anchor': 'end', 'font-size': 11.5}, data.right_axis.split(' (')[0]));
       const colour = (head) => chosen.size > 1 ? series(head) : 'var(--accent)', paths = [];
       const layer = svg('g', {fill: 'none'});
       for (const n of lines) {
@@ -65,8 +65,8 @@ window.figures.add('lines', (figures) => {
         });
       }
       if (chosen.size > 1) {
-        [...chosen].forEach((head, place) => root.append(svg('rect', {x: x1 + place * Math.min(26, middle / chosen.size), y: 6, width: 9, height: 9, rx: 2, style: `fill: ${colour(head)}`}),
-          svg('text', {class: 'quiet', x: x1 + place * Math.min(26, middle / chosen.size) + 11, y: 14, 'font-size': 9.5}, head + 1)));
+        [...chosen].forEach((head, place) => root.append(svg('rect', {x: x1 + place * Math.min(26, middle / chosen.size), y: 24, width: 9, height: 9, rx: 2, style: `fill: ${colour(head)}`}),
+          svg('text', {class: 'quiet', x: x1 + place * Math.min(26, middle / chosen.size) + 11, y: 32, 'font-size': 9.5}, head + 1)));
       }
       view.note(`${all.toLocaleString('en-US')} lines${all > MOST ? `, of which the ${MOST.toLocaleString('en-US')} strongest are drawn` : ''}. Point at a token to see only its own.`);
     },

@@ -80,7 +80,9 @@ def map_spec(
         square = causal
     else:
         row, column = (int(number) * PART for number in part.split(","))
-        told.append(f"queries {row}–{min(row + PART, len(rows)) - 1}, keys {column}–{min(column + PART, len(columns)) - 1}")
+        told.append(
+            f"queries {row}–{min(row + PART, len(rows)) - 1}, keys {column}–{min(column + PART, len(columns)) - 1}"
+        )
         values = values[row : row + PART, column : column + PART]
         rows, columns = rows[row : row + PART], columns[column : column + PART]
         outline = [(i - row, j - column) for i, j in outline if 0 <= i - row < PART and 0 <= j - column < PART]
@@ -116,7 +118,7 @@ def parts(queries: int, keys: int, causal: bool) -> list[tuple[str, str]]:
 
 
 def heads_spec(survey: Survey, scores: Mapping[str, Score], title: str, layer: int = -1, head: int = -1) -> str:
-    """The figure of all heads: small pictures that can be sorted by any score of the survey that is defined somewhere."""
+    """The figure of all heads: small pictures that can be sorted by any score that is defined for some head."""
     told = [
         {"name": name, "title": scores[name].title, "formula": scores[name].formula, "meaning": scores[name].meaning,
          "values": packed(values)}
@@ -130,7 +132,14 @@ def heads_spec(survey: Survey, scores: Mapping[str, Score], title: str, layer: i
 
 
 def lines_spec(
-    weights: np.ndarray, queries: Sequence[str], keys: Sequence[str], kind: str, layer: int, layers: int, head: int, title: str
+    weights: np.ndarray,
+    queries: Sequence[str],
+    keys: Sequence[str],
+    kind: str,
+    layer: int,
+    layers: int,
+    head: int,
+    title: str,
 ) -> str:
     """The figure of a layer's heads (heads, queries, keys) as lines between tokens: of each query and head the LINES
     strongest that are not FAINT. Axes as in `AXES`; head: the one that is shown first."""

@@ -13,8 +13,8 @@ _TYPES = {"f4": np.float32, "u1": np.uint8, "u2": np.uint16}
 
 
 def spec(kind: str, name: str, title: str, subtitle: str = "", **data: Any) -> str:
-    """A figure of a kind. name: of the files that it is saved as. Strings of `data` may be anybody's: they are only ever
-    put into the page as text. Non-finite numbers have no place in JSON: pack them.
+    """A figure of a kind. name: of the files that it is saved as. Strings of `data` may be anybody's: they are only
+    ever put into the page as text. Non-finite numbers have no place in JSON: pack them.
 
     >>> spec("bars", "example", "A title", values=[1, 2])
     '{"kind":"bars","name":"example","title":"A title","subtitle":"","values":[1,2]}'

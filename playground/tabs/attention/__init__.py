@@ -68,7 +68,13 @@ class AttentionTab(Parts):
         try:
             work = within(work)
         except UserError as error:
-            return [notice(str(error)), place, gr.Row(visible=False), *nothing[:6], *self.redraw(work, opened, drawn, *inputs)[1:]]
+            return [
+                notice(str(error)),
+                place,
+                gr.Row(visible=False),
+                *nothing[:6],
+                *self.redraw(work, opened, drawn, *inputs)[1:],
+            ]
         if drawn.get(opened, ())[:2] == self.seen(work) and place == place_of(work):
             return nothing
         return [*self.show_controls(work, settled, target), *self.redraw(work, opened, drawn, *inputs)]
@@ -110,11 +116,19 @@ def build(site: Site = OWN) -> AttentionTab:
         layer = gr.Radio(label="Layer (1 is next to the input)", elem_classes="segmented compact",
                          elem_id="attention-layer", **fields[1])  # fmt: skip
         head = gr.Radio(label="Head", elem_classes="segmented compact", elem_id="attention-head", **fields[2])
-    place = gr.Textbox("" if problem else place_of(work), label="Place", visible="hidden", elem_id="attention-place")
     target_row = build_target(site, "attention", target)
     built = build_parts(PARTS, site, work, stamp, "attention-parts", STEADY, full=("Heads",))
+    place = gr.Textbox("" if problem else place_of(work), label="Place", visible="hidden", elem_id="attention-place")
     return AttentionTab(
-        site=site, message=message, place=place, kind=kind, layer=layer, head=head, pickers=row, target=target_row, **built
+        site=site,
+        message=message,
+        place=place,
+        kind=kind,
+        layer=layer,
+        head=head,
+        pickers=row,
+        target=target_row,
+        **built,
     )
 
 

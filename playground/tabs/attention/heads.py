@@ -64,13 +64,13 @@ def change_part(work: Work, part: str) -> str:
 
 def _draw(work: Work, part: str, shown: Any) -> tuple[str, str | None, str, dict[str, Any], Any]:
     """Message, small pictures (None: as they are), matrix, what the field of parts holds, what the pictures are of."""
-    hidden = {"choices": [], "value": None, "visible": False}
+    hidden: dict[str, Any] = {"choices": [], "value": None, "visible": False}
     try:
         work = within(work)
         reading = reading_of(work)
         place = place_for_people(work)
         weights = reading.attention(work.kind, work.layer, work.head)
-        choices = parts(*weights.shape, reading.is_causal(work.kind))
+        choices = parts(len(weights), weights.shape[1], reading.is_causal(work.kind))
         if part not in [value for _, value in choices]:
             part = WHOLE
         rows, columns = row_names(reading, work.kind), reading.keys(work.kind)

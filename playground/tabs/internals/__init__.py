@@ -30,9 +30,15 @@ class InternalsTab(Parts):
         return [self.message, *self.target.views]
 
     def refresh(
-        self, tab: str, settled: tuple[str, str], target: Any, opened: str, drawn: dict[str, tuple[Any, ...]], *inputs: Any
+        self,
+        tab: str,
+        settled: tuple[str, str],
+        target: Any,
+        opened: str,
+        drawn: dict[str, tuple[Any, ...]],
+        *inputs: Any,
     ) -> list[Any]:
-        """Something changed: the message, the target, the work, what is drawn, and the views of the part that is open."""
+        """Something changed: message, target, work, what is drawn, and the views of the part that is open."""
         work = Work(*settled, typed_target(settled, target))
         if tab != NAME or drawn.get(opened, ())[:2] == self.seen(work):
             return [gr.skip()] * (len(self.controls) + 2 + len(self.views))
