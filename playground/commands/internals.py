@@ -30,7 +30,7 @@ def lens(args: Namespace) -> None:
     positions = None if args.position is None else [index(args.position, len(reading.ids), "position")]
     seen = looked(reading, _layers(args.layers, len(reading.trace.residual["decoder"])), positions, args.top)
     names, finals = _names(reading, seen.ids), _names(reading, seen.final)
-    places = [
+    places: list[dict[str, Any]] = [
         {
             "position": position + 1, "token": reading.names[position], "written": reading.written[position],
             "final": {"id": seen.final[p], "token": finals[p]},
