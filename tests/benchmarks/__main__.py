@@ -1,7 +1,7 @@
 """Speed, as ratios to peers that are measured in the same run: `make bench`, or `python -m tests.benchmarks [NAME …]`.
 
 Prints a table of ours, the peer, their ratio and the floor, and writes bench.json. Peers (transformers, CTranslate2,
-tokenizers) come with the extra `peers`.
+tokenizers, gensim) come with the extra `peers`.
 """
 
 import importlib
@@ -17,6 +17,10 @@ BENCHMARKS = {
     "tokenizer-lines": "tokenizer:long_lines",
     "tokenizer-vocabulary": "tokenizer:vocabularies",
     "tokenizer-files": "tokenizer:files",
+    "attention-reading": "attention:readings",
+    "attention-heads": "attention:heads",
+    "attention-views": "attention:views",
+    "word2vec": "embeddings:word2vec",
     "linear": "train:linear_layers",
     "training": "train:training",
     "gpt2": "decode:gpt2",
