@@ -51,6 +51,10 @@ class Memory(Generic[T]):
                     total -= self.size(dropped)
             return value
 
+    def known(self, key: Hashable, owner: str = "") -> T | None:
+        """The value of `key` if it is kept."""
+        return self._find(key, owner)
+
     def forget(self, owner: str) -> None:
         """Let go of what only this owner has kept."""
         with self._lock:
