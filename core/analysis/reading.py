@@ -187,7 +187,13 @@ def read_ids(run: "Run", ids: list[int], model: "LanguageModel | None" = None) -
 
 
 def _forward(
-    run: "Run", model: "LanguageModel", source: list[int], ids: list[int], end: int | None, target: str, notes: list[str]
+    run: "Run",
+    model: "LanguageModel",
+    source: list[int],
+    ids: list[int],
+    end: int | None,
+    target: str,
+    notes: list[str],
 ) -> Reading:
     """end: what a translation goes on with after its last token (-1: nothing is known); None of a language model."""
     import torch

@@ -1,4 +1,4 @@
-"""What a forward pass leaves behind when it is asked to: queries, keys and values of every head, and the residual stream.
+"""What a forward pass leaves behind when it is asked to: queries, keys and values of every head, the residual stream.
 
 The attention probabilities are not kept: of T tokens they are T x T numbers a head, while queries and keys, from which
 they follow, are T x d_head. So a trace of 512 tokens costs megabytes, and any head's attention a millisecond.

@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 READY = {
     "tokenizer": "#token-strip .token",
-    "attention": "#heatmap .main-svg",
+    "attention": "#attention-map svg",
     "decoding": "#decoding-beam .decoding-number",
     "training": "#training-plot .main-svg",
 }

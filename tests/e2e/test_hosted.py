@@ -69,9 +69,9 @@ def test_everybody_can_look_and_try(open_page, site):
     tokens = load("enja-transformer").tokenizer.encode(text)
     expect(page.locator("#token-strip .token")).to_have_count(len(tokens.ids))
     open_tab(page, "Attention")
-    before = page.locator("#heatmap").inner_text()
-    page.locator("#head-grid .head-cell").nth(9).click()
-    expect(page.locator("#heatmap")).not_to_have_text(before)
+    before = page.locator("#attention-map").inner_text()
+    page.locator("#head-grid [data-head]").nth(9).click()
+    expect(page.locator("#attention-map")).not_to_have_text(before)
     open_tab(page, "Decoding")
     for column in ("greedy", "beam", "top-p"):
         expect(page.locator(f"#decoding-{column} .decoding-token").first).to_be_visible()

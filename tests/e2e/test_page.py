@@ -35,8 +35,8 @@ def test_nothing_is_empty_on_arrival(page):
     tokens = load("enja-transformer").tokenizer.encode(page.locator("#text textarea").input_value())
     expect(page.locator("#token-strip .token")).to_have_count(len(tokens.ids))
     open_tab(page, "Attention")
-    expect(page.locator("#head-grid .head-cell").first).to_be_visible()
-    expect(page.locator("#heatmap .main-svg").first).to_be_visible()
+    expect(page.locator("#head-grid [data-head]").first).to_be_visible()
+    expect(page.locator("#attention-map svg").first).to_be_visible()
     open_tab(page, "Decoding")
     for column in ("greedy", "beam", "top-p"):
         expect(page.locator(f"#decoding-{column} .decoding-token").first).to_be_visible()
@@ -56,10 +56,10 @@ def test_a_sentence_is_followed_through_the_tabs(page):
 
     open_tab(page, "Attention")
     config = run.config.model
-    expect(page.locator("#head-grid .head-cell")).to_have_count(config.n_layers * config.n_heads)
-    before = page.locator("#heatmap").inner_text()
-    page.locator("#head-grid .head-cell").nth(config.n_heads + 2).click()
-    expect(page.locator("#heatmap")).not_to_have_text(before)
+    expect(page.locator("#head-grid [data-head]")).to_have_count(config.n_layers * config.n_heads)
+    before = page.locator("#attention-map").inner_text()
+    page.locator("#head-grid [data-head]").nth(config.n_heads + 2).click()
+    expect(page.locator("#attention-map")).not_to_have_text(before)
 
     open_tab(page, "Decoding")
     expect(page.locator("#decoding-greedy")).to_contain_text("Ended by itself")  # it is written token by token
@@ -80,7 +80,7 @@ def test_every_tab_follows_another_model(page, name):
     assert text and text != "I'd like a cup of coffee."
     expect(page.locator("#token-strip .token")).to_have_count(len(load(name).tokenizer.encode(text).ids))
     open_tab(page, "Attention")
-    expect(page.locator("#head-grid .head-cell")).to_have_count(config.n_layers * config.n_heads)
+    expect(page.locator("#head-grid [data-head]")).to_have_count(config.n_layers * config.n_heads)
     open_tab(page, "Decoding")
     for column in ("greedy", "beam", "top-p"):
         expect(page.locator(f"#decoding-{column} .decoding-token").nth(3)).to_be_visible()

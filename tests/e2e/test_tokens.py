@@ -167,7 +167,7 @@ def test_a_link_shows_the_same_again(page, server):
     other.goto(link)
     expect(other.locator("#text textarea")).to_have_value(text)
     expect(other.locator("#facts")).to_contain_text("Llama")
-    expect(other.locator("#head-grid .head-cell").first).to_be_visible()
+    expect(other.locator("#head-grid [data-head]").first).to_be_visible()
     open_tab(other, "Tokenizer")
     n = len(load("pydocs-llama").tokenizer.encode(text, parse_special=True).ids)
     expect(other.locator("#token-counts")).to_contain_text(counted(n))

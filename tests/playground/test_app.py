@@ -24,7 +24,7 @@ def test_the_page_builds_with_and_without_models(kept, request):
         assert "There is no trained model yet" in text
     else:
         assert 'role=\\"alert\\"' not in text
-        assert "head-cell" in text and "token-view" in text and "merge-player" in text
+        assert "attention-map" in text and "token-view" in text and "merge-player" in text
 
 
 def test_controls_have_labels_and_no_endpoint_is_public_by_accident(runs):
@@ -110,3 +110,16 @@ def test_a_memory_forgets_what_was_used_longest_ago_and_keeps_no_failure():
     with pytest.raises(UserError):
         memory.get(9, lambda: (_ for _ in ()).throw(UserError("no")))
     assert memory.get(9, lambda: 9) == 9
+
+
+def test_a_memory_keeps_so_many_values_for_each_owner():
+    memory: Memory[int] = Memory(maximum=10, each=2)
+    for key in (1, 2, 3):
+        memory.get(key, lambda key=key: key, "one")
+    memory.get(3, lambda: -1, "two")
+    assert len(memory) == 2  # 1 was let go: "one" has asked for two others since
+    memory.forget("one")
+    assert len(memory) == 1 and memory.get(3, lambda: -1, "two") == 3
+    memory.forget("two")
+    memory.forget("nobody")
+    assert len(memory) == 0

@@ -1,122 +1,180 @@
-"""The Attention tab on small models: the right trace, computed once, and every choice within it."""
+"""The Attention tab on small models: one reading, computed once, and every choice within it."""
 
+import json
+
+import gradio as gr
 import numpy as np
 import pytest
-import torch
 
-from playground import models
+from core.analysis.head_scores import SCORES
+from playground import models, readings
+from playground.header import build_header
+from playground.memory import Memory
+from playground.readings import Work, at_place, place_of, reading_of, survey_of, within
 from playground.tabs import attention as tab
-from playground.tabs.attention import Choice
+from playground.tabs import target as target_row
+from playground.tabs.attention import heads, lines
+from tests.playground.views.test_attention_views import unpacked
 
 TEXT = "I'd like a cup of coffee."
+TRANSLATION = ("tiny-transformer", TEXT)
 
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(tab, "_traces", tab.Memory(maximum=12, max_size=2**28, size=lambda traced: traced.nbytes))
+    monkeypatch.setattr(readings, "_kept", Memory(maximum=9, max_size=2**28, size=lambda kept: kept.nbytes, each=4))
 
 
-@pytest.mark.parametrize("name", ["tiny-gpt", "tiny-llama"])
-def test_a_text_models_attention_is_the_forward_passes_own(runs, name):
-    run = models.get_run(name)
-    traced = tab.trace(name, TEXT, None)
-    ids = [1, *run.tokenizer.encode(TEXT).ids]
-    expected = run.model(torch.tensor([ids]), trace=True).trace.attention["self"]
-    maps = traced.kinds["self"]
-    assert list(traced.kinds) == ["self"] and maps.causal
-    np.testing.assert_allclose(maps.weights, torch.cat(expected).detach().numpy(), atol=1e-6)
-    np.testing.assert_allclose(maps.weights.sum(-1), 1, atol=1e-5)
-    assert (maps.weights[..., *np.triu_indices(len(ids), 1)] == 0).all()
-    assert maps.queries == maps.keys and len(maps.queries) == len(ids) and maps.queries[0] == "<s>"
-    assert maps.written[:-1] == maps.queries[1:]
+@pytest.fixture(scope="module")
+def built(small_runs):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNS_DIR", str(small_runs))
+        with gr.Blocks():
+            header = build_header()
+            made = tab.build()
+            tab.wire(made, header)
+    return made
 
 
-def test_a_translators_attention_has_three_kinds_with_its_own_translation_as_target(runs):
-    from core.decode import generate
-
-    run = models.get_run("tiny-transformer")
-    traced = tab.trace("tiny-transformer", TEXT, None)
-    assert list(traced.kinds) == ["cross", "encoder", "self"]
-    source, target = len(run.tokenizer.encode(TEXT).ids) + 1, len(traced.kinds["self"].queries)
-    assert traced.kinds["cross"].weights.shape == (3, 4, target, source)
-    assert traced.kinds["encoder"].weights.shape == (2, 4, source, source)
-    assert traced.kinds["self"].weights.shape == (3, 4, target, target)
-    for maps in traced.kinds.values():
-        np.testing.assert_allclose(maps.weights.sum(-1), 1, atol=1e-5)
-    own = generate(run, [TEXT], run.config.decode)[0]
-    assert traced.target == run.tokenizer.decode([id for id in own.ids if id != 2])
+def refresh(built, settled, place="", target=None, opened="Heads", drawn=None, open_tab="Attention"):
+    inputs = [component.value for component in built.inputs]
+    values = built.refresh(open_tab, settled, target, place, opened, drawn or {}, *inputs)
+    names = ["message", "place", "pickers", "kind", "layer", "head", "row", "target", "work", "drawn"]
+    return dict(zip(names, values)), dict(zip([id(view) for view in built.views], values[len(names) :]))
 
 
-def test_a_typed_target_is_read_as_typed(runs):
-    run = models.get_run("tiny-transformer")
-    traced = tab.trace("tiny-transformer", TEXT, "コーヒー")
-    ids = run.tokenizer.encode("コーヒー").ids
-    assert traced.target == "コーヒー" and len(traced.kinds["cross"].queries) == len(ids) + 1
-    assert traced.kinds["cross"].written[-1] == "</s>"
-    memory = run.model.encode(torch.tensor([[*run.tokenizer.encode(TEXT).ids, 2]]))
-    expected = run.model(torch.tensor([[1, *ids]]), memory=memory, trace=True).trace.attention["cross"]
-    np.testing.assert_allclose(traced.kinds["cross"].weights, torch.cat(expected).detach().numpy(), atol=1e-6)
-    assert tab.trace("tiny-transformer", TEXT, "").kinds["cross"].weights.shape[2] == 1  # an empty target: only <s>
+def test_the_open_part_shows_the_place_and_the_pickers_follow(runs, built):
+    for settled, place in ((TRANSLATION, "encoder.2.3"), (("tiny-llama", TEXT), "self.1.4")):
+        shown, views = refresh(built, settled, place)
+        assert shown["message"] == "" and shown["place"] == place
+        kind, layer, head = place.split(".")
+        assert (shown["kind"].value, shown["layer"].value, shown["head"].value) == (kind, int(layer), int(head))
+        work = shown["work"]
+        figure = json.loads(views[id(built.parts["Heads"].map)])
+        expected = reading_of(work).attention(kind, int(layer) - 1, int(head) - 1)
+        np.testing.assert_allclose(unpacked(figure["values"]), expected, atol=1e-7)
+        assert f"layer {layer} of" in figure["title"] and f"head {head} of 4" in figure["title"]
+        assert ("key-value head 2 of 2" in figure["title"]) == (settled[0] == "tiny-llama")
+        others = [view for part in list(built.parts)[1:] for view in built.parts[part].views]
+        assert all(views[id(view)] == gr.skip() for view in others)
 
 
-def test_nothing_is_computed_again_when_only_the_head_changes(runs, monkeypatch):
+def test_without_a_place_it_is_the_head_that_finds_most(runs, built):
+    shown, _ = refresh(built, TRANSLATION)
+    work = shown["work"]
+    reading = reading_of(work)
+    found = {(i, j): reading.attention("cross", i, j).max(axis=0).mean() for i in range(3) for j in range(4)}
+    assert (work.kind, work.layer, work.head) == ("cross", *max(found, key=found.get))
+
+
+def test_another_head_sends_no_small_pictures_and_reads_nothing_again(runs, monkeypatch):
     calls = []
-    real = tab.trace_attention
-    monkeypatch.setattr(tab, "trace_attention", lambda *args: calls.append(args[1]) or real(*args))
-    settled = ("tiny-transformer", TEXT)
-    typed, *_ = tab.follow(settled, "cross", 1, 1, "whole", False)
-    for layer in (1, 2, 3):
-        for head in (1, 2, 3, 4):
-            tab.change_head(settled, typed, "cross", layer, head, "whole", False)
-    tab.change_kind(settled, typed, "encoder", 2, 1, "whole", True)
+    real = readings.read
+    monkeypatch.setattr(readings, "read", lambda *args: calls.append(args[1]) or real(*args))
+    work = within(Work(*TRANSLATION, kind="cross", layer=0, head=0))
+    _, grid, _, _, shown = heads.show(work, "whole", None)
+    assert json.loads(grid)["kind"] == "heads"
+    for layer in range(3):
+        for head in range(4):
+            _, grid, large, _, again = heads.show(work._replace(layer=layer, head=head), "whole", shown)
+            assert grid == gr.skip() and again == shown and f"layer {layer + 1} of 3 · head {head + 1}" in large
+    _, grid, *_ = heads.show(within(work._replace(kind="encoder")), "whole", shown)
+    assert grid != gr.skip() and calls == [TEXT]
+    lines.show(work)
     assert calls == [TEXT]
-    tab.retarget(settled, None, "別の訳", "cross", 1, 1, "whole", False)
-    assert calls == [TEXT, TEXT]
 
 
-def test_the_memory_is_bounded(runs, monkeypatch):
-    one = tab.trace("tiny-gpt", "a", None).nbytes
-    monkeypatch.setattr(tab, "_traces", tab.Memory(maximum=3, max_size=10**9, size=lambda traced: traced.nbytes))
-    for text in "abcde":
-        tab.trace("tiny-gpt", text, None)
-    assert len(tab._traces) == 3
-    monkeypatch.setattr(tab, "_traces", tab.Memory(maximum=9, max_size=2 * one, size=lambda traced: traced.nbytes))
-    for text in "abcde":
-        tab.trace("tiny-gpt", text, None)
-    assert len(tab._traces) == 2
+def test_what_is_shown_already_is_not_drawn_again(runs, built):
+    shown, _ = refresh(built, TRANSLATION, "cross.1.1")
+    again, views = refresh(built, TRANSLATION, "cross.1.1", drawn=shown["drawn"])
+    assert all(value == gr.skip() for value in [*again.values(), *views.values()])
+    hidden, views = refresh(built, TRANSLATION, "cross.1.2", open_tab="Decoding")
+    assert all(value == gr.skip() for value in [*hidden.values(), *views.values()])
 
 
-def test_choices_are_kept_within_the_model(runs):
-    traced = tab.trace("tiny-transformer", TEXT, None)
-    assert Choice("cross", 99, 99, "7,7").within(traced) == Choice("cross", 3, 4, "whole")
-    assert Choice("encoder", 3, -1, "whole").within(traced) == Choice("encoder", 2, 1, "whole")
-    assert Choice("nonsense").within(tab.trace("tiny-gpt", TEXT, None)).kind == "self"
-    weights = traced.kinds["cross"].weights  # nothing chosen yet: the head that finds most source tokens
-    found = {(i + 1, j + 1): weights[i, j].max(axis=0).mean() for i in range(3) for j in range(4)}
-    for nothing in (0, None):
-        chosen = Choice("cross", nothing, nothing, "whole").within(traced)
-        assert (chosen.layer, chosen.head) == max(found, key=found.get)
+def test_a_model_that_cannot_be_read_is_one_sentence(runs, built):
+    for settled in (("tiny-transformer", " "), ("no-such-run", "x"), ("", "x")):
+        shown, views = refresh(built, settled, "cross.1.1")
+        assert 'role="alert"' in shown["message"] and not shown["pickers"].visible
+        assert views[id(built.parts["Heads"].map)] == "" == views[id(built.parts["Heads"].grid)]
 
 
-def test_a_click_on_a_small_picture_opens_that_head(runs):
-    class Event:
-        _data = {"layer": 1, "head": 3}
+def test_a_place_is_what_it_says_and_nothing_else(runs):
+    work = within(Work(*TRANSLATION))
+    for place in ("cross.1.1", "encoder.2.4", "self.3.1"):
+        assert place_of(within(at_place(work, place))) == place
+    for nonsense in (None, "", 5, "cross", "cross.1", "cross.-1.2", "cross.1.2.3", "x.1.1", "cross.١.1", "self.99999.1"):
+        now = at_place(work, nonsense)
+        assert now == work or (now.layer, now.head) != (-2, -2) and within(now)
+    assert place_of(within(at_place(work, "encoder.99.99"))) == "encoder.2.4"
+    assert place_of(within(at_place(Work("tiny-gpt", TEXT), "cross.2.1"))) == "self.2.1"
+    assert place_of(within(at_place(work, "cross.0.0"))) == "cross.1.1"
 
-    settled = ("tiny-gpt", TEXT)
-    layer, head, figure, *_ = tab.open_head(settled, None, "self", 1, 1, "whole", False, Event())
-    assert (layer, head) == (2, 4)
-    assert "layer 2 of 2 · head 4 of 4" in figure.layout.title.text
-    weights = tab.trace(*settled, None).kinds["self"].weights[1, 3]
-    np.testing.assert_allclose(figure.data[0].z, np.where(np.tri(len(weights)), weights, np.nan), atol=1e-6)
+
+def test_a_click_on_a_small_picture_is_a_place(runs):
+    def clicked(data, place="cross.2.1"):
+        event = type("Event", (), {"_data": data})()
+        return heads.open_head(place, event)
+
+    assert clicked({"layer": 1, "head": 3}) == "cross.2.4"
+    assert clicked({"layer": 0, "head": 0, "kind": "encoder"}) == "encoder.1.1"
+    for wrong in (None, {}, {"layer": "1", "head": 2}, {"layer": -1, "head": 0}, {"layer": 1e9, "head": 0}, [1, 2]):
+        assert clicked(wrong) == gr.skip()
 
 
-def test_what_does_not_fit_is_cut_and_said(runs):
-    long = "coffee and more coffee " * 60
-    traced = tab.trace("tiny-gpt", long, None)
-    assert len(traced.kinds["self"].queries) == 48 and "first 48 are read" in traced.notes[0]
-    translated = tab.trace("tiny-transformer", long, long)
-    assert len(translated.kinds["encoder"].queries) == 48 and translated.kinds["encoder"].queries[-1] == "</s>"
-    assert len(translated.kinds["self"].queries) == 48 and len(translated.notes) == 2
+def test_a_typed_target_is_read_until_the_text_changes(runs, built):
+    own = reading_of(Work(*TRANSLATION)).target
+    assert target_row.type_target(own, TRANSLATION, None) == gr.skip()  # as it is shown
+    kept = target_row.type_target("別の訳", TRANSLATION, None)
+    assert target_row.typed_target(TRANSLATION, kept) == "別の訳"
+    assert target_row.typed_target(("tiny-transformer", "another text"), kept) is None
+    shown, _ = refresh(built, TRANSLATION, target=kept)
+    assert shown["work"].target == "別の訳" and shown["target"] == gr.skip() and shown["row"].visible
+    assert reading_of(shown["work"]).target == "別の訳"
+    shown, _ = refresh(built, TRANSLATION, target=target_row.own_target())
+    assert shown["target"] == own
+    assert refresh(built, ("tiny-gpt", TEXT))[0]["row"].visible is False
+    for wrong in ("x", 5, [1], ["a", "b"], {}):
+        assert target_row.typed_target(TRANSLATION, wrong) is None
+
+
+def test_readings_are_kept_for_each_visitor_and_let_go(runs, monkeypatch):
+    visitor = ["one"]
+    monkeypatch.setattr(readings, "owner", lambda: visitor[0])
+    for text in "abcdef":
+        reading_of(Work("tiny-gpt", text))
+    assert len(readings._kept) == 4  # of the six, the last ones
+    visitor[0] = "two"
+    calls = []
+    real = readings.read
+    monkeypatch.setattr(readings, "read", lambda *args: calls.append(args[1]) or real(*args))
+    reading_of(Work("tiny-gpt", "f"))  # shared, and now kept by both
+    reading_of(Work("tiny-gpt", "g"))
+    assert calls == ["g"] and len(readings._kept) == 5
+    readings.forget(type("Request", (), {"session_hash": "one"})())
+    assert len(readings._kept) == 2
+    readings.forget(type("Request", (), {"session_hash": "two"})())
+    assert len(readings._kept) == 0
+
+
+def test_the_survey_is_of_all_heads(runs):
+    work = within(Work(*TRANSLATION, kind="self"))
+    seen = survey_of(work)
+    assert seen.small.shape[:2] == (3, 4) and seen is survey_of(work)
+    assert set(seen.scores) == {name for name, score in SCORES.items() if "self" in score.kinds}
+
+
+def test_a_long_text_is_looked_at_part_by_part(runs, monkeypatch):
+    from playground.views import attention as view
+
+    monkeypatch.setattr(view, "PART", 16)
+    work = within(Work("tiny-gpt", "coffee and more coffee " * 60))
+    message, _, large, box, _ = heads.show(work, "1,0", None)
+    assert "first 48 are read" in message and box.visible and box.value == "1,0"
+    values = unpacked(json.loads(large)["values"])
+    np.testing.assert_allclose(values, reading_of(work).attention("self", work.layer, work.head)[16:32, :16])
+    for nonsense in ("0,7", "x", None, 5):
+        assert heads.show(work, nonsense, None)[3].value == "whole"
 
 
 @pytest.mark.parametrize(
@@ -124,17 +182,11 @@ def test_what_does_not_fit_is_cut_and_said(runs):
 )
 @pytest.mark.parametrize("name", ["tiny-gpt", "tiny-transformer"])
 def test_any_text_gives_attention_or_a_sentence(runs, name, text):
-    message, *rest = tab._everything((name, text), None, Choice(), True)
+    models.get_run(name)
+    message, grid, large, *_ = heads.show(Work(name, text), "whole", None)
+    _, drawn = lines.show(Work(name, text))
     if name == "tiny-transformer" and not text.strip():
-        assert 'role="alert"' in message and rest[0]["visible"] is False
-        assert tab.change_head((name, text), None, "cross", 1, 1, "whole", True) == (None, "", "")
+        assert 'role="alert"' in message and (grid, large, drawn) == ("", "", "")
     else:
-        assert 'role="alert"' not in message and rest[0]["visible"] and rest[7] is not None
-        assert "<script>" not in "".join(part for part in rest[6:] if isinstance(part, str))
-
-
-def test_leaving_the_target_as_it_is_computes_and_changes_nothing(runs):
-    settled = ("tiny-transformer", TEXT)
-    own = tab.trace(*settled, None).target
-    updates = tab.retarget(settled, None, own, "cross", 1, 1, "whole", False)
-    assert all(update["__type__"] == "update" for update in updates) and len(tab._traces) == 1
+        assert 'role="alert"' not in message and grid and large and drawn
+        assert "<script>" not in grid + large + drawn

@@ -20,7 +20,7 @@ PUBLIC_ENDPOINTS = {
     "refresh", "refresh_tokenizers", "open_part", "catch_up", "other_page", "choose_word", "type_words", "compare_with",
     "search_vocabulary", "narrow_vocabulary", "page_before", "page_after", "count_unreachable",
     "render_again", "cut_text",
-    "follow", "retarget", "change_kind", "change_head", "open_head", "open_numbers", "decode_columns", "show_settings",
+    "open_tab", "forget", "own_target", "type_target", "open_head", "change_part", "decode_columns", "show_settings",
     "stop_columns", "arrive", "follow_run", "draw", "tick", "choose", "table_html",
 }  # fmt: skip
 

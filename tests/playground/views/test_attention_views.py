@@ -1,154 +1,123 @@
-"""Pictures of attention: the numbers in them are the numbers that went in."""
+"""Attention as figures: what is sent are the weights themselves, of a long text pooled and so labelled."""
 
-import csv
-import io
-import re
-import struct
-import zlib
+import json
 from base64 import b64decode
 
 import numpy as np
 import pytest
 
-from core.analysis.attention import AttentionMaps, coverage, entropy, pool
-from playground.views import attention as views
-from playground.views.image import plotly_scale, png, ramp
+from core.analysis.head_scores import SCORES
+from core.analysis.survey import Survey
+from playground.views.attention import AXES, FAINT, LINES, Place, heads_spec, lines_spec, map_spec, parts
+from playground.views.figure import packed, spec
 
 
-def maps(queries: int, keys: int, causal: bool = False, layers: int = 2, heads: int = 3) -> AttentionMaps:
-    weights = np.random.default_rng(0).random((layers, heads, queries, keys), dtype=np.float32)
+def unpacked(value):
+    """A second implementation of what the browser does with `packed`."""
+    kinds = {"f4": "<f4", "u1": "u1", "u2": "<u2"}
+    flat = np.frombuffer(b64decode(value["data"]), dtype=kinds[value["dtype"]])
+    if not value["lower"]:
+        return flat.reshape(value["shape"])
+    full = np.zeros(value["shape"], np.float32)
+    full[..., np.tri(value["shape"][-1], dtype=bool)] = flat.reshape(*value["shape"][:-2], -1)
+    return full
+
+
+def attention(rng, *shape, causal=False):
+    scores = rng.normal(size=shape) * 2
     if causal:
-        weights = np.tril(weights)
-    weights /= weights.sum(-1, keepdims=True)
-    names = [f"q{i}" for i in range(queries)]
-    return AttentionMaps(weights, names, [f"k{i}" for i in range(keys)], [*names[1:], "</s>"], causal)
+        scores[..., ~np.tri(shape[-1], dtype=bool)] = -np.inf
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return (weights / weights.sum(-1, keepdims=True)).astype(np.float32)
 
 
-def decode_png(data: bytes) -> np.ndarray:
-    """A second, plain reader of the PNGs that we write."""
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    chunks, place = {}, 8
-    while place < len(data):
-        (length,) = struct.unpack(">I", data[place : place + 4])
-        kind, body = data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
-        assert struct.unpack(">I", data[place + 8 + length : place + 12 + length])[0] == zlib.crc32(kind + body)
-        chunks[kind] = body
-        place += 12 + length
-    width, height, depth, colour = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
-    assert (depth, colour, len(chunks[b"PLTE"]), len(chunks[b"tRNS"])) == (8, 3, 768, 256)
-    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, width + 1)
-    assert not lines[:, 0].any()
-    return lines[:, 1:]
+def test_arrays_arrive_as_they_were():
+    rng = np.random.default_rng(0)
+    for array in (rng.normal(size=(3, 4, 5)), np.zeros((0, 3)), np.array([[np.nan, np.inf]])):
+        np.testing.assert_array_equal(unpacked(packed(array)), array.astype(np.float32))
+    lower = np.tril(rng.normal(size=(2, 6, 6))).astype(np.float32)
+    assert len(packed(lower, lower=True)["data"]) < 0.7 * len(packed(lower)["data"])
+    np.testing.assert_array_equal(unpacked(packed(lower, lower=True)), lower)
+    numbers = np.array([0, 255, 70_000 % 65_536])
+    np.testing.assert_array_equal(unpacked(packed(numbers, "u2")), numbers)
 
 
-def test_entropy_has_its_closed_forms():
-    for n in (1, 2, 7, 100):
-        assert entropy(np.full((3, n), 1 / n)) == pytest.approx(np.log(n))
-        assert (entropy(np.eye(n)) == 0).all()
-    weights = np.random.default_rng(1).dirichlet(np.ones(9), size=(2, 5))
-    plain = [[-sum(p * np.log(p) for p in row) for row in rows] for rows in weights]
-    np.testing.assert_allclose(entropy(weights), plain)
+def test_a_figures_text_is_data_and_nothing_else():
+    hostile = "</script><script>alert(1)</script>"
+    text = spec("heatmap", "x", hostile, rows=[hostile])
+    assert "<" not in text and json.loads(text)["rows"] == [hostile]
+    with pytest.raises(ValueError):
+        spec("heatmap", "x", "t", value=float("nan"))
 
 
-def test_coverage_has_its_closed_forms():
-    assert coverage(np.eye(5)) == 1 and coverage(np.full((3, 5), 0.2)) == pytest.approx(0.2)
-    assert coverage(np.eye(5)[[0, 0, 0]]) == pytest.approx(0.2)
+@pytest.mark.parametrize(("kind", "queries", "keys"), [("self", 9, 9), ("cross", 5, 11), ("encoder", 1, 1)])
+def test_a_matrix_is_sent_whole(kind, queries, keys):
+    weights = attention(np.random.default_rng(1), queries, keys, causal=kind == "self")
+    rows, columns = [f"r{i}" for i in range(queries)], [f"c{i}" for i in range(keys)]
+    figure = json.loads(map_spec(weights, rows, columns, kind, "Title", "file", outline=[(0, 0)]))
+    np.testing.assert_array_equal(unpacked(figure["values"]), weights)
+    assert (figure["rows"], figure["columns"], figure["outline"]) == (rows, columns, [[0, 0]])
+    assert (figure["row_axis"], figure["column_axis"]) == AXES[kind] and figure["causal"] == (kind == "self")
+    assert f"weights from 0 to {weights.max():.3f}" in figure["subtitle"] and figure["note"] == "Each row sums to 1."
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (128, 128), (129, 300), (257, 3)])
-def test_pooling_takes_means_of_blocks(shape):
-    weights = np.random.default_rng(2).random((2, *shape))
-    pooled = pool(weights, 128, 128)
-    assert pooled.shape[1] <= 128 and pooled.shape[2] <= 128
-    high, wide = -(-shape[0] // 128), -(-shape[1] // 128)
-    for i in range(pooled.shape[1]):
-        for j in range(pooled.shape[2]):
-            block = weights[:, i * high : (i + 1) * high, j * wide : (j + 1) * wide]
-            np.testing.assert_allclose(pooled[:, i, j], block.mean(axis=(1, 2)))
+def test_a_part_is_cut_out_and_a_very_long_text_pooled_and_so_labelled():
+    weights = attention(np.random.default_rng(2), 1030, 1030, causal=True)
+    names = [str(i) for i in range(1030)]
+    choices = dict(parts(1030, 1030, True))
+    assert list(choices)[0] == "whole text, pooled" and "queries 0–127 × keys 128–255" not in choices
+    whole = json.loads(map_spec(weights, names, names, "self", "T", "f"))
+    values = unpacked(whole["values"])
+    assert values.shape == (344, 344) and "a cell is the mean of 3 × 3 tokens" in whole["subtitle"]
+    assert whole["rows"][1] == "3 …" and whole["note"] == ""
+    for i, j in ((0, 0), (7, 3), (343, 0), (343, 343)):
+        np.testing.assert_allclose(values[i, j], weights[3 * i : 3 * i + 3, 3 * j : 3 * j + 3].mean(), rtol=1e-5)
+    part = json.loads(map_spec(weights, names, names, "self", "T", "f", choices["queries 128–255 × keys 0–127"], [(130, 2)]))
+    np.testing.assert_array_equal(unpacked(part["values"]), weights[128:256, :128])
+    assert (part["rows"][0], part["columns"][0], part["outline"], part["causal"]) == ("128", "0", [[2, 2]], False)
+    corner = json.loads(map_spec(weights, names, names, "self", "T", "f", "8,8"))
+    np.testing.assert_array_equal(unpacked(corner["values"]), weights[1024:, 1024:])
+    assert parts(128, 5, False) == [("whole text", "whole")]
 
 
-def test_a_png_is_what_was_drawn():
-    pixels = np.random.default_rng(3).integers(0, 256, (13, 29), dtype=np.uint8)
-    assert (decode_png(png(pixels)) == pixels).all()
-    assert ramp()[0][3] == 0 and ramp()[-1][3] == 255
+def test_at_512_tokens_and_144_heads_no_view_is_over_two_megabytes():
+    rng = np.random.default_rng(3)
+    names = ["·understanding"] * 512
+    both = attention(rng, 12, 512, 512)
+    assert len(map_spec(both[0], names, names, "encoder", "T", "f").encode()) < 2e6
+    assert len(lines_spec(both, names, names, "encoder", 0, 12, 0, "T").encode()) < 2e6
+    small = rng.integers(0, 255, (12, 12, 32, 32), dtype=np.uint8)
+    scores = {name: rng.normal(size=(12, 12)) for name in SCORES}
+    assert len(heads_spec(Survey("self", small, scores, both[0]), SCORES, "T").encode()) < 1e6
 
 
-def test_a_head_names_itself_its_axes_and_its_range():
-    made = maps(5, 4)
-    view = views.head_view(made, "cross", 1, 2)
-    assert view.title == "Cross-attention · layer 2 of 2 · head 3 of 3"
-    assert f"{made.weights[1, 2].max():.3f}" in view.subtitle
-    assert view.rows == ["q1 0", "q2 1", "q3 2", "q4 3", "</s> 4"] and view.columns[0] == "k0 0"
-    figure = views.heatmap(view)
-    assert figure.layout.height >= 340 and figure.layout.xaxis.title.text == view.column_axis
-    np.testing.assert_allclose(figure.data[0].z, made.weights[1, 2], atol=1e-7)
-    assert figure.layout.yaxis.ticktext[-1] == "&lt;/s&gt;"  # Plotly would take it for markup
-    assert figure.data[0].zmax == pytest.approx(made.weights[1, 2].max())
+def test_small_pictures_come_with_the_scores_that_are_defined():
+    small = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 2, 2)
+    values = np.array([[1.0, np.nan, 3.0], [4.0, 5.0, 6.0]])
+    survey = Survey("self", small, {"entropy": values, "induction": np.full((2, 3), np.nan)}, np.ones((1, 1)))
+    figure = json.loads(heads_spec(survey, SCORES, "All", 1, 2))
+    np.testing.assert_array_equal(unpacked(figure["small"]), small)
+    assert [score["name"] for score in figure["scores"]] == ["entropy"] and (figure["layer"], figure["head"]) == (1, 2)
+    np.testing.assert_array_equal(unpacked(figure["scores"][0]["values"]), values.astype(np.float32))
+    assert "ln" in figure["scores"][0]["formula"]
 
 
-def test_the_causal_triangle_is_blank_and_in_the_csv_empty():
-    view = views.head_view(maps(6, 6, causal=True), "self", 0, 0)
-    assert (np.isnan(view.values) == (np.tri(6) == 0)).all()
-    rows = list(csv.reader(io.StringIO(views.to_csv(view))))
-    assert len(rows) == 7 and rows[1][2:] == [""] * 5
-    assert [float(value) for value in rows[6][1:]] == pytest.approx(view.values[5], abs=1e-6)
+def test_lines_are_the_strongest_of_each_query_and_head():
+    weights = attention(np.random.default_rng(4), 3, 20, 30)
+    figure = json.loads(lines_spec(weights, ["q"] * 20, ["k"] * 30, "cross", 1, 4, 2, "T"))
+    queries, keys, heads, sent = (unpacked(figure[name]) for name in ("queries", "keys", "of", "weights"))
+    expected = set()
+    for head in range(3):
+        for query in range(20):
+            best = np.argsort(-weights[head, query])[:LINES]
+            expected |= {(head, query, int(key)) for key in best if weights[head, query, key] >= FAINT}
+    assert {tuple(map(int, line)) for line in zip(heads, queries, keys)} == expected
+    np.testing.assert_array_equal(sent, weights[heads, queries, keys])
+    few = json.loads(lines_spec(np.ones((1, 1, 1), np.float32), ["q"], ["k"], "self", 0, 1, 0, "T"))
+    assert unpacked(few["weights"]).tolist() == [1.0]
 
 
-@pytest.mark.parametrize("causal", [False, True])
-def test_long_texts_are_pooled_or_shown_in_parts_and_say_so(causal):
-    made = maps(300, 300, causal, layers=1, heads=1)
-    whole = views.head_view(made, "self", 0, 0)
-    assert whole.values.shape == (100, 100) and "mean of 3 × 3 tokens" in whole.subtitle
-    choices = views.parts(made)
-    assert len(choices) == (1 + 6 if causal else 1 + 9)
-    view = views.head_view(made, "self", 0, 0, "2,1")
-    assert view.rows[0] == "q256 256" and view.columns[0] == "k128 128" and view.values.shape == (44, 128)
-    np.testing.assert_allclose(view.values, made.weights[0, 0, 256:, 128:256], atol=1e-7)
-    assert views.parts(maps(128, 128)) == [("whole text", "whole")]
-
-
-def test_colours_are_linear_for_short_texts_and_by_square_root_for_long_ones_which_is_said():
-    assert "square root" not in views.head_view(maps(40, 40), "encoder", 0, 0).subtitle
-    assert "square root" in views.head_view(maps(60, 40), "encoder", 0, 0).subtitle
-
-    def alpha_at(scale, value):
-        places, alphas = zip(*((place, float(colour[5:-1].split(",")[3])) for place, colour in scale), strict=True)
-        return np.interp(value, places, alphas)
-
-    for value in (0.05, 0.3):
-        linear, root = alpha_at(plotly_scale(1.0), value), alpha_at(plotly_scale(0.5), value)
-        assert linear == pytest.approx(1.25 * value, abs=0.01) and root == pytest.approx(1.25 * value**0.5, abs=0.01)
-
-
-def test_the_payload_of_a_long_view_is_small():
-    made = maps(512, 512, causal=True, layers=12, heads=12)
-    grid = views.head_grid(made, 0, 0)
-    figure = views.heatmap(views.head_view(made, "self", 3, 4)).to_json()
-    assert len(grid) + len(figure) < 2_000_000
-
-
-def test_the_grid_has_every_head_once_cut_out_of_one_image():
-    made = maps(9, 7)
-    html = views.head_grid(made, 1, 0)
-    cells = re.findall(r'data-layer="(\d)" data-head="(\d)" aria-pressed="(\w+)"', html)
-    assert cells == [(str(i), str(j), "true" if (i, j) == (1, 0) else "false") for i in range(2) for j in range(3)]
-    assert html.count("url(data:image/png") == 1
-    pixels = decode_png(b64decode(re.search(r"base64,([^)]+)\)", html).group(1)))
-    assert pixels.shape == (2 * 9, 3 * 7)
-    corner = np.sqrt(made.weights[1, 2])
-    assert (pixels[9:, 14:] == np.rint(corner / corner.max() * 255)).all()
-
-
-def test_tokens_are_escaped_everywhere():
-    made = AttentionMaps(np.ones((1, 1, 1, 1), np.float32), ["<b>x</b>"], ["<img src=x>"], [], False)
-    view = views.head_view(made, "encoder", 0, 0)
-    assert "<img" not in views.numbers(view) + str(views.heatmap(view).to_json())
-    assert "Download CSV" in views.numbers(view)
-
-
-def test_a_large_table_is_cut_and_says_so():
-    view = views.head_view(maps(100, 60), "encoder", 0, 0)
-    html = views.numbers(view)
-    assert "first 48 × 48 of 100 × 60" in html and html.count("<tr>") == 49
-    data = b64decode(re.search(r"base64,([^\"]+)\"", html).group(1)).decode("utf-8-sig")
-    assert len(data.splitlines()) == 101
+def test_titles_name_kind_layer_head_and_group():
+    assert Place("self", 1, 2, 6, 6, (0, 2)).title == "Self-attention · layer 2 of 6 · head 3 of 6 · key-value head 1 of 2"
+    assert Place("self", 0, 0, 3, 8, decoder=True).title.startswith("Decoder self-attention · layer 1 of 3")
+    assert Place("cross", 0, 0, 3, 8, decoder=True).file_name == "attention-cross-layer-1-head-1"
