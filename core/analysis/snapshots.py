@@ -97,10 +97,8 @@ def through_training(
 ) -> Iterator[StepScores]:
     """What all heads of a kind look at in the text, snapshot by snapshot. Whoever stops asking has stopped it.
 
-    target: of a translator, the same for all steps; None: what the run itself translates. examples: sentence pairs on
-    which a translator's alignment errors are counted, rows as in `core.analysis.alignment`; they are of the cross
-    attention, whatever the kind. Raises RunError if the run kept no snapshots or one is broken, TextError for a text
-    that cannot be read.
+    target: of a translator, the same for all steps; None: what the run itself translates. Else as `step_scores`.
+    RunError if the run kept no snapshots.
     """
     found = spread(snapshots(run.directory), most)
     if not found:
@@ -108,27 +106,49 @@ def through_training(
             f"The run {run.name} kept no snapshots; one that is trained with train.snapshots=10 can be watched."
         )
     if run.is_translation and target is None:
-        target = read(run, text, None, _last_model(run, found)).target
+        target = own_target(run, text)
     for snapshot in found:
-        model = snapshot_model(run, snapshot.step)
-        reading = read(run, text, target, model)
-        if kind not in reading.kinds:
-            raise RunError(f"The run {run.name} has no attention of the kind {kind[:20]!r}; choose another.")
-        yield StepScores(
-            snapshot.step,
-            _maps(reading, kind),
-            survey(reading, kind, cells=1).scores,
-            induction=None if run.is_translation else induction_on_repeats(run, model),
-            alignment=alignment_scores(run, examples, model, rows) if examples else None,
-        )
+        yield step_scores(run, snapshot.step, text, kind, target, examples, rows)
 
 
-def _last_model(run: "Run", found: list[Snapshot]) -> "LanguageModel":
-    """The run's own model; of a run that trains and has none yet, its last snapshot."""
+def step_scores(
+    run: "Run",
+    step: int,
+    text: str,
+    kind: str,
+    target: str | None = None,
+    examples: Sequence["Example"] = (),
+    rows: str = "written",
+) -> StepScores:
+    """What all heads of a kind look at in the text at a step of which there is a snapshot.
+
+    examples: sentence pairs on which a translator's alignment errors are counted, rows as in `core.analysis.alignment`;
+    they are of the cross-attention, whatever the kind. Raises RunError if the snapshot is not there or broken, or for a
+    kind that the model does not have, TextError for a text that cannot be read.
+    """
+    model = snapshot_model(run, step)
+    reading = read(run, text, target, model)
+    if kind not in reading.kinds:
+        raise RunError(f"The run {run.name} has no attention of the kind {kind[:20]!r}; choose another.")
+    return StepScores(
+        step,
+        _maps(reading, kind),
+        survey(reading, kind, cells=1).scores,
+        induction=None if run.is_translation else induction_on_repeats(run, model),
+        alignment=alignment_scores(run, examples, model, rows) if examples else None,
+    )
+
+
+def own_target(run: "Run", text: str) -> str:
+    """What the run translates the text to in the end; without weights yet, with its last snapshot."""
     try:
-        return run.model
+        model = run.model
     except UserError:
-        return snapshot_model(run, found[-1].step)
+        found = snapshots(run.directory)
+        if not found:
+            raise
+        model = snapshot_model(run, found[-1].step)
+    return read(run, text, None, model).target
 
 
 def _maps(reading: Reading, kind: str) -> np.ndarray:
