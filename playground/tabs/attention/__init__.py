@@ -72,8 +72,8 @@ class AttentionTab(Parts):
                 notice(str(error)),
                 place,
                 gr.Row(visible=False),
-                *nothing[:6],
-                *self.redraw(work, opened, drawn, *inputs)[1:],
+                *nothing[:5],
+                *self.redraw(work, opened, drawn, *inputs),
             ]
         if drawn.get(opened, ())[:2] == self.seen(work) and place == place_of(work):
             return nothing
