@@ -62,6 +62,7 @@ from typing import Any
 
 from core.decode.config import STRATEGIES
 from playground.cli_attention import add_attention, add_internals
+from playground.cli_embeddings import add_embeddings
 from playground.cli_tokenizer import add_tokenize, add_tokenizer
 
 PROGRAM = "llm-scratch"
@@ -72,6 +73,7 @@ MODULES = {
     "prepare": "training", "train": "training", "runs": "runs", "stop": "runs", "pause": "runs", "eval": "evaluation",
     "import": "checkpoints", "export": "checkpoints", "sweep": "sweep", "pull": "transfer", "push": "transfer",
     "deploy": "deploy", "attention": "attention", "internals": "internals",
+    "embeddings": "embeddings",
 }  # fmt: skip
 FUNCTIONS = {"import": "import_"}  # a word of Python's
 
@@ -150,6 +152,8 @@ def parser() -> argparse.ArgumentParser:
 
     add_attention(add("attention", "Show what attends to what, and how it comes about."), _common(inner=True))
     add_internals(add("internals", "Look between the layers: logit lens, norms, parts, ablation."), _common(inner=True))
+    add_embeddings(add("embeddings", "See which vectors are near each other, train your own, see positions."),
+                   _common(inner=True))  # fmt: skip
 
     command = add("prepare", "Read training data and train a tokenizer on it, and count what there is.", _data())
     command.add_argument("preset", nargs="?", metavar="PRESET", help="a preset's name")

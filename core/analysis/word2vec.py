@@ -17,20 +17,14 @@ in Shared and Distributed Memory", 2016), each weighted so that the expected gra
 (['b', 'c', 'a', 'd'], (4, 4))
 """
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.errors import ConfigError, DataError
-from core.tokenizer.visible import visible
-
-if TYPE_CHECKING:
-    from core.tokenizer import Tokenizer
 
 CHUNK = 16  # centres whose windows are one product
 BLOCK = 64  # chunks between two updates of the vectors, at most
@@ -39,9 +33,6 @@ LONGEST = 1.0  # that a vector is moved at once: only texts of a few words again
 NOISE = 16  # noise words that a chunk shares
 LAST_RATE = 1e-4  # that the learning rate ends with, as a share of the first: of word2vec.c
 TICK = 0.2  # seconds between two tellings of the progress
-
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+")
-_SPACELESS = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -101,35 +92,6 @@ class Progress:
     @property
     def words_per_second(self) -> float:
         return self.words / self.seconds if self.seconds > 0 else 0.0
-
-
-def words_of(text: str) -> list[str]:
-    """A text's words in lower case, without marks. Scripts without spaces are taken character by character.
-
-    >>> words_of("It's 10 o'clock: 東京, NaÏve!")
-    ["it's", '10', "o'clock", '東', '京', 'naïve']
-    """
-    words = _WORD.findall(text.lower().replace("’", "'"))
-    if not _SPACELESS.search(text):
-        return words
-    return [part for word in words for part in (word if _SPACELESS.search(word) else [word])]
-
-
-def sentences_of(texts: Iterable[str], tokenizer: "Tokenizer | None" = None) -> Iterator[list[str]]:
-    """What contexts stay within: the words of each paragraph (empty lines lie between them), or its tokens, named as
-    they are shown.
-
-    >>> list(sentences_of(["A rose\\nis a rose.\\n\\nIs it?"]))
-    [['a', 'rose', 'is', 'a', 'rose'], ['is', 'it']]
-    """
-    for text in texts:
-        for paragraph in re.split(r"\n\s*\n", text):
-            if tokenizer is None:
-                words = words_of(paragraph)
-            else:
-                words = [visible(piece) for piece in tokenizer.encode(paragraph).pieces]
-            if words:
-                yield words
 
 
 def train(sentences: Iterable[Sequence[str]], settings: Settings | None = None) -> Iterator[Progress]:

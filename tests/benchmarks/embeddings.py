@@ -9,7 +9,7 @@ EPOCHS = 3
 
 @functools.cache
 def sentences() -> list[list[str]]:
-    from core.analysis.word2vec import words_of
+    from core.analysis.words import words_of
     from core.data.grammar import generate
 
     return [words_of(example.src) for example in generate(25_000)]

@@ -15,15 +15,13 @@ from core.analysis.word2vec import (
     encode,
     keep_probability,
     loss_and_gradients,
-    sentences_of,
     train,
     vocabulary,
-    words_of,
 )
+from core.analysis.words import words_of
 from core.data.grammar import generate
 from core.data.lexicon import NOUNS
 from core.errors import ConfigError, DataError
-from core.tokenizer import CharTokenizer
 
 MARGIN = 0.06  # of the share of right neighbours that ours may have less than gensim's; chance is 0.16
 
@@ -205,12 +203,6 @@ def test_settings_that_cannot_be(wrong):
         Settings(**wrong)
 
 
-def test_words_and_sentences():
-    assert words_of("") == [] and words_of("…!? \x00 <b>") == ["b"] and words_of("snake_case x2") == [
-        "snake", "case", "x", "2"]  # fmt: skip
-    assert words_of("ТЕКСТ text 私はcat") == ["текст", "text", "私", "は", "c", "a", "t"]
-    assert list(sentences_of(["a b\nc\n \nd", "", "\n\n"])) == [["a", "b", "c"], ["d"]]
-    tokenizer = CharTokenizer.train(["ab "])
-    assert list(sentences_of(["a b"], tokenizer)) == [["a", "·", "b"]]
+def test_words_become_ids():
     ids, borders = encode([["x", "y"], ["?"], ["y"]], ["y", "x"])
     assert ids.tolist() == [1, 0, 0] and borders.tolist() == [0, 0, 2]
