@@ -40,12 +40,15 @@ class Snapshot:
 class StepScores:
     """The heads at one step of training; a layer's index comes first, then a head's.
 
-    maps: float16 (layers, heads, rows, columns), attention on the text, pooled to at most CELLS a side. scores: of
+    rows, columns: names of the text's tokens that look (of cross-attention: that are written) and are looked at. maps:
+    float16 (layers, heads, rows, columns), attention, pooled to at most CELLS a side. scores: of
     `head_scores.SCORES` on the text. induction: on repeated random tokens; None for a translator. alignment: errors on
     the examples; None where none were given.
     """
 
     step: int
+    rows: list[str]
+    columns: list[str]
     maps: np.ndarray
     scores: dict[str, np.ndarray]
     induction: np.ndarray | None = None
@@ -132,6 +135,8 @@ def step_scores(
         raise RunError(f"The run {run.name} has no attention of the kind {kind[:20]!r}; choose another.")
     return StepScores(
         step,
+        reading.written if kind == "cross" else reading.queries(kind),
+        reading.keys(kind),
         _maps(reading, kind),
         survey(reading, kind, cells=1).scores,
         induction=None if run.is_translation else induction_on_repeats(run, model),
