@@ -72,7 +72,8 @@ def thumbnails(weights: np.ndarray, cells: int) -> np.ndarray:
     [[128, 0], [221, 255]]
     """
     roots = np.sqrt(pool(weights, cells, cells))
-    return np.rint(roots * (255 / roots.max(axis=(-2, -1), keepdims=True))).astype(np.uint8)
+    shades = np.rint(roots * (255 / roots.max(axis=(-2, -1), keepdims=True)))
+    return np.nan_to_num(shades).astype(np.uint8)  # a model whose training has diverged attends to nothing
 
 
 def pool(weights: np.ndarray, rows: int, columns: int) -> np.ndarray:

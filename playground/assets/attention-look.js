@@ -17,7 +17,7 @@ window.figures.add('look', (figures) => {
 
   return {
     draw(view) {
-      const {data, state} = view, w = unpack(data), {d, n} = w, two = view.width >= 1080, places = data.places.map(String);
+      const {data, state} = view, w = unpack(data), {d, n} = w, [largest, total] = numbers(data.softmax).values, two = view.width >= 1080, places = data.places.map(String);
       const near = places.filter((_, i) => w.seen[i]).sort((a, b) => w.weights[places.indexOf(b)] - w.weights[places.indexOf(a)]).slice(0, 200);
       view.choice('key', 'Key', [['best', 'the one with the largest weight'], ...data.places.map((place, i) => [String(place), `${place} · ${shorten(data.keys[i], 18)}`]).filter(([place], i) => near.includes(place) || n <= 200)], 'best');
       view.choice('order', 'Keys', [['place', 'in the order of the text'], ['weight', 'largest weight first']], n > FEW ? 'weight' : 'place');
@@ -48,7 +48,7 @@ window.figures.add('look', (figures) => {
       table.append(svg('path', {d: `M0 ${top - 4}h${across}`, stroke: 'var(--line)'}));
       shown.forEach((i, place) => {
         const y = top + place * ROW, on = i === key, told = [`${data.places[i]} · ${data.keys[i]}`, `q · k = ${format(w.dots[i], 4)}, score ${format(w.scores[i], 4)}`,
-          w.seen[i] ? `exp(${format(w.scores[i], 3)} − ${format(data.largest, 3)}) = ${format(w.powers[i], 5)}` : 'lies ahead: the mask hides it', `weight ${format(w.weights[i], 5)}`];
+          w.seen[i] ? `exp(${format(w.scores[i], 3)} − ${format(largest, 3)}) = ${format(w.powers[i], 5)}` : 'lies ahead: the mask hides it', `weight ${format(w.weights[i], 5)}`];
         const tip = (event) => view.tip(event, told), away = () => view.tip(null);
         table.append(svg('g', {class: 'look-key', tabindex: 0, role: 'button', 'aria-pressed': String(on), 'data-focus': `key-${places[i]}`, 'aria-label': told.join('. '), opacity: w.seen[i] ? 1 : 0.45,
           onclick: () => choose(i), onkeydown: (event) => { if (event.key === 'Enter' || event.key === ' ') { event.preventDefault(); choose(i); } }, onpointermove: tip, onpointerleave: away, onfocus: tip, onblur: away},
@@ -59,7 +59,7 @@ window.figures.add('look', (figures) => {
           svg('text', {class: column.quiet ? 'quiet' : '', x: column.x + 6, y: y + ROW / 2, 'dominant-baseline': 'central'}, column.text(i))])));
       });
       const sums = top + shown.length * ROW + 16, part = shown.reduce((sum, i) => sum + w.weights[i], 0);
-      table.append(svg('path', {d: `M0 ${sums - 14}h${across}`, stroke: 'var(--line)'}), svg('text', {x: columns[3].x + 6, y: sums, 'font-weight': 600}, format(data.total, 4)),
+      table.append(svg('path', {d: `M0 ${sums - 14}h${across}`, stroke: 'var(--line)'}), svg('text', {x: columns[3].x + 6, y: sums, 'font-weight': 600}, format(total, 4)),
         svg('text', {x: columns[4].x + 6, y: sums, 'font-weight': 600}, shown.length < data.count ? `${format(part, 4)} of 1` : '1'),
         svg('text', {class: 'quiet', x: 4, y: sums}, shown.length < data.count ? `sums; ${data.count - shown.length} keys are not shown` : 'sums'));
       parts.push({node: table, x: 0, wide: across, high: sums + 12});
@@ -107,7 +107,7 @@ window.figures.add('look', (figures) => {
       const below = beside ? 0 : parts[0].high + 20, root = view.svg(Math.max(...parts.map(({x, wide: w2}) => x + w2)), beside ? Math.max(...parts.map((p) => p.high)) : below + parts[1].high, `${data.title}, ${data.subtitle}`);
       parts[1].node.setAttribute('transform', `translate(${parts[1].x} ${below})`);
       root.append(parts[0].node, parts[1].node);
-      const steps = w.seen[key] ? `q · k = ${format(w.dots[key], 4)}; ÷ √${d} = ${format(w.scores[key], 4)}; exp(${format(w.scores[key], 4)} − ${format(data.largest, 4)}) = ${format(w.powers[key], 5)}; ÷ ${format(data.total, 4)} = ${format(w.weights[key], 5)}; times a value of length ${format(w.norms[key], 4)}.`
+      const steps = w.seen[key] ? `q · k = ${format(w.dots[key], 4)}; ÷ √${d} = ${format(w.scores[key], 4)}; exp(${format(w.scores[key], 4)} − ${format(largest, 4)}) = ${format(w.powers[key], 5)}; ÷ ${format(total, 4)} = ${format(w.weights[key], 5)}; times a value of length ${format(w.norms[key], 4)}.`
         : `q · k = ${format(w.dots[key], 4)}, but this token lies ahead of the query: the mask makes its score −∞ and its weight exactly 0.`;
       view.note(`${data.query_name} → ${data.keys[key]}: ${steps}${data.hidden ? ` ${data.hidden} of ${data.count} keys lie ahead and are hidden.` : ''}`);
     },

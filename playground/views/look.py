@@ -27,7 +27,7 @@ def look_spec(
     return spec(
         "look", file_name, title, subtitle, query=look.query, query_name=query_name, keys=[keys[j] for j in sent],
         places=sent.tolist(), count=len(keys), hidden=int((~look.visible).sum()), divisor=look.divisor,
-        largest=look.largest, total=float(look.exponentials.sum()), best=int(weights.argmax()), q=packed(look.q),
+        softmax=packed(np.array([look.largest, look.exponentials.sum()])), best=int(weights.argmax()), q=packed(look.q),
         k=packed(look.k[sent]), v=packed(look.v[sent]), dots=packed(look.dots[sent]), scores=packed(look.scores[sent]),
         seen=packed(look.visible[sent], "u1"), powers=packed(look.exponentials[sent]), weights=packed(weights[sent]),
         norms=packed(norms[sent]), output=packed(look.output),
