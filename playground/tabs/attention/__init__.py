@@ -15,7 +15,7 @@ from playground.header import Header
 from playground.parts import QUIET, Parts, build_parts
 from playground.readings import Work, at_place, place_of, reading_of, stamp, within
 from playground.site import OWN, Site
-from playground.tabs.attention import heads, lines
+from playground.tabs.attention import alignment, heads, lines, look, scores, training
 from playground.tabs.target import TargetRow, build_target, show_target, typed_target, wire_target
 from playground.views.notice import notice
 
@@ -23,6 +23,10 @@ NAME = "Attention"
 PARTS: dict[str, ModuleType] = {
     "Heads": heads,
     "Lines": lines,
+    "Scores": scores,
+    "From scores to weights": look,
+    "Alignment": alignment,
+    "Through training": training,
 }
 STEADY = ("Lines",)
 KIND_NAMES = {"cross": "Cross", "encoder": "Encoder self", "self": "Decoder self"}
