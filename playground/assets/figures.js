@@ -308,6 +308,10 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
             input.value = value;
           }];
         }),
+        field: (name, label, hint = '') => control(frame, name, '', null, () => {
+          const input = html('input', {type: 'search', placeholder: hint, spellcheck: 'false', oninput: () => set(frame, name, input.value)});
+          return [html('label', {class: 'figure-field'}, label, input), (value) => { if (input.value !== value) input.value = value; }];
+        }),
         slider: (name, label, low, high, step, initial) => control(frame, name, initial, {min: low, max: high, step}, () => {
           const shown = html('output', {}), input = html('input', {type: 'range', oninput: () => set(frame, name, Number(input.value))});
           return [html('label', {class: 'figure-slider'}, label, input, shown), (value, limits) => {
