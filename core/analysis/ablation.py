@@ -162,12 +162,17 @@ class Ablation:
 
 
 def compare_ablation(
-    reading: "Reading", changed: "LanguageModel", position: int = -1, top: int = 10, new_tokens: int = NEW_TOKENS
+    reading: "Reading",
+    changed: "LanguageModel",
+    position: int = -1,
+    top: int = 10,
+    new_tokens: int = NEW_TOKENS,
+    written: str | None = None,
 ) -> Ablation:
     """Set what the changed model makes of the reading's tokens beside what the reading's own model does.
 
-    written: a translator's translation of the source, by its own decoding settings; else up to `new_tokens` tokens that
-    the text is continued with, each the most probable one. ConfigError for a position that there is not.
+    top: of each model so many next tokens are looked at. new_tokens: as in `write`. written: what the reading's own
+    model writes, where that is known already. ConfigError for a position that there is not.
     """
     import torch
 
@@ -180,11 +185,13 @@ def compare_ablation(
         )
         ids = list(dict.fromkeys([*before.topk(min(top, len(before))).indices.tolist(),
                                   *after.topk(min(top, len(after))).indices.tolist()]))  # fmt: skip
-    outcomes = [
-        Outcome(_write(reading, model, new_tokens), _losses(reading, model, hidden), shares[ids].numpy())
-        for model, hidden, shares in ((reading.model, states[0], before), (changed, states[1], after))
-    ]
-    return Ablation(position, ids, _targets(reading), *outcomes)
+    if written is None:
+        written = write(reading, reading.model, new_tokens)
+    return Ablation(
+        position, ids, _targets(reading),
+        Outcome(written, _losses(reading, reading.model, states[0]), before[ids].numpy()),
+        Outcome(write(reading, changed, new_tokens), _losses(reading, changed, states[1]), after[ids].numpy()),
+    )  # fmt: skip
 
 
 def token_losses(reading: "Reading", model: "LanguageModel | None" = None) -> np.ndarray:
@@ -278,7 +285,9 @@ def _losses(reading: "Reading", model: "LanguageModel", hidden: "Tensor") -> np.
     return np.concatenate(losses)
 
 
-def _write(reading: "Reading", model: "LanguageModel", new_tokens: int) -> str:
+def write(reading: "Reading", model: "LanguageModel", new_tokens: int = NEW_TOKENS) -> str:
+    """A translator's translation of the reading's source, by the run's decoding settings; else up to `new_tokens`
+    tokens that the text is continued with, each the most probable one."""
     from core.analysis.reading import _translate
     from core.decode import GenerationConfig, generate_ids
 

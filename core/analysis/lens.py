@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import ConfigError
-from core.model.attention import attend
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,6 +141,8 @@ def stream_norms(reading: "Reading", side: str = "decoder") -> Norms:
 def layer_writes(reading: "Reading", side: str, layer: int) -> list[tuple[str, "Tensor"]]:
     """What each sublayer of a layer adds to the stream: (kind, (T, D)) in the order of the walk."""
     import torch
+
+    from core.model.attention import attend
 
     model = reading.model
     layers: Any = model.encoder_layers if side == "encoder" else model.layers

@@ -40,13 +40,15 @@ class InternalsTab(Parts):
     ) -> list[Any]:
         """Something changed: message, target, work, what is drawn, and the views of the part that is open."""
         work = Work(*settled, typed_target(settled, target))
-        if tab != NAME or drawn.get(opened, ())[:2] == self.seen(work):
+        if tab != NAME:
             return [gr.skip()] * (len(self.controls) + 2 + len(self.views))
         try:
             notes = " ".join(reading_of(work).notes)
             controls = [notice(notes, "info"), *show_target(work, settled, target)]
         except UserError as error:
             controls = [notice(str(error)), gr.Row(visible=False), gr.skip()]
+        if drawn.get(opened, ())[:2] == self.seen(work):  # by the part itself, which was opened
+            return [*controls, *[gr.skip()] * (2 + len(self.views))]
         return [*controls, *self.redraw(work, opened, drawn, *inputs)]
 
 
@@ -70,3 +72,6 @@ def wire(tab: InternalsTab, header: Header) -> None:
     )
     wire_target(tab.target, header)
     tab.wire_parts()
+    tab.parts["Lens"].figure.select(
+        attribution.pick_in_lens, tab.parts["Attribution"].place, tab.parts["Attribution"].place, **QUIET
+    )

@@ -37,7 +37,7 @@ class Letters(Tokenizer):
         raise NotImplementedError
 
     def token_bytes(self, id):
-        return b"" if id < 3 else bytes([id + 40])
+        return b"" if id < 3 else bytes([(id + 40) % 256])
 
     def to_json(self):
         return ""

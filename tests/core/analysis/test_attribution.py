@@ -105,7 +105,7 @@ def test_the_parts_are_those_of_a_forward_pass_and_sum_to_the_logit(name):
             assert parts[place] == pytest.approx(value, abs=1e-4), place
         if other == 60 and reading.model.output_bias is not None:
             bias = reading.model.output_bias
-            assert found.parts[-1].value == pytest.approx(float(bias[5] - bias[60]), abs=1e-6)
+            assert found.parts[-1].value == pytest.approx(float((bias[5] - bias[60]).detach()), abs=1e-6)
 
 
 @pytest.mark.parametrize(
