@@ -35,7 +35,6 @@ from pathlib import Path
 
 KINDS = ["cross", "encoder", "self"]
 SCORES = ["entropy", "distance", "previous", "duplicate", "induction", "sink", "sharpness", "coverage"]
-SIDES = ["encoder", "decoder"]
 
 
 def add_attention(command: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from core.data.grammar import held_out
 from core.files import write_text
 from core.model import build_model
 from core.run import load, save_model
-from playground import cli
+from playground import cli, cli_attention
 
 TEXT = "the cup of the cup <script>コーヒー"
 TARGET = "コーヒーを一杯"
@@ -95,6 +95,7 @@ def test_heads_are_the_surveys_scores(answer, readings):
             for name, values in scores.items():
                 same(found["scores"][name], values)
                 assert found["formulas"][name] == SCORES[name].formula
+    assert list(SCORES) == cli_attention.SCORES  # written there once more, so that help comes at once
     found = answer("heads", "--run", "tiny-gpt", "--repeats")
     same(found["scores"]["induction"], induction_on_repeats(load("tiny-gpt")))
     once = answer("heads", "a", "--run", "tiny-gpt")["scores"]  # nothing is repeated
