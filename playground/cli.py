@@ -63,7 +63,6 @@ from typing import Any
 from core.decode.config import STRATEGIES
 from playground.cli_attention import add_attention, add_internals
 from playground.cli_embeddings import add_embeddings
-from playground.cli_embeddings import add_embeddings
 from playground.cli_tokenizer import add_tokenize, add_tokenizer
 
 PROGRAM = "llm-scratch"
