@@ -157,7 +157,7 @@ class TokenizerConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the text comes from. `name` is `builtin:enja`, `builtin:pydocs`, a file or a Hugging Face dataset."""
+    """Where the text comes from. `name` is `builtin:enja` (or pydocs, repeats), a file or a Hugging Face dataset."""
 
     name: str = "builtin:enja"
     configuration: str = ""  # of a hub dataset that has several

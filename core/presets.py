@@ -35,6 +35,42 @@ PRESETS: dict[str, Preset] = {
             decode=TRANSLATE,
         ),
     ),
+    "demo-transformer": Preset(
+        "Built-in English to Japanese, small, with snapshots: how heads learn to align; five minutes on one core.",
+        RunConfig(
+            model=ModelConfig(family="transformer", d_model=64, n_layers=2, n_heads=2, d_ff=128, max_seq_len=64),
+            tokenizer=TokenizerConfig(vocab_size=1_600),
+            data=DataConfig(name="builtin:enja", src_language="en", tgt_language="ja"),
+            optim=OptimConfig(
+                optimizer="muon", learning_rate=3e-3, schedule="wsd", warmup_steps=20, weight_decay=0.01
+            ),
+            train=TrainConfig(
+                max_steps=900, batch_tokens=2_048, val_every=50, checkpoint_every=300, sample_every=100, log_every=5,
+                snapshots=9,
+            ),
+            decode=TRANSLATE,
+        ),
+    ),
+    "demo-gpt": Preset(
+        "A GPT of two layers on passages that are said twice, with snapshots: how an induction head forms; ten minutes "
+        "on one core.",
+        RunConfig(
+            model=ModelConfig(family="gpt", d_model=96, n_layers=2, n_heads=4, d_ff=96, max_seq_len=128),
+            tokenizer=TokenizerConfig(vocab_size=1_400),
+            data=DataConfig(name="builtin:repeats"),
+            optim=OptimConfig(
+                optimizer="muon", learning_rate=4e-3, schedule="wsd", warmup_steps=100, weight_decay=0.1
+            ),
+            train=TrainConfig(
+                max_steps=2_000, batch_tokens=4_096, val_every=50, checkpoint_every=500, sample_every=200,
+                log_every=10, snapshots=12,
+                sample_prompts=(
+                    "The student is kind. Mary took a photo.\nThe student is", "red likes Emi. the park\nred likes"
+                ),
+            ),
+            decode=WRITE,
+        ),
+    ),
     "transformer-enja": Preset(
         "English to Japanese on 50,000 sentence pairs, given as --src and --tgt; under an hour on two cores.",
         RunConfig(

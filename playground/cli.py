@@ -274,7 +274,9 @@ def _common(inner: bool = False) -> argparse.ArgumentParser:
 def _data() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--config", type=Path, metavar="FILE", help="a configuration (JSON) in the place of a preset")
-    options.add_argument("--data", help="a file, a Hugging Face data set, builtin:enja or builtin:pydocs")
+    options.add_argument(
+        "--data", help="a file, a Hugging Face data set, builtin:enja, builtin:pydocs or builtin:repeats"
+    )
     options.add_argument("--text-column", help="the column of a table that holds the text")
     options.add_argument("--src-column", help="the column that holds the sentences to translate")
     options.add_argument("--tgt-column", help="the column that holds their translations")

@@ -217,7 +217,8 @@ def data_config(config: RunConfig, form: Form, keep: bool) -> DataConfig:
         val_fraction=config.data.val_fraction,
     )
     if form.data == "builtin":
-        return replace(plain, name="builtin:enja" if pairs else "builtin:pydocs")
+        own = config.data.name if config.data.name.startswith("builtin:") else ""
+        return replace(plain, name=own or ("builtin:enja" if pairs else "builtin:pydocs"))
     if form.data == "hub":
         name = form.hub_name.strip()
         if not HUB_NAME.fullmatch(name) or Path(name).exists():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.config import DataConfig
 
 Progress = Callable[[float, str], Any]
-BUILTIN = ("builtin:enja", "builtin:pydocs")
+BUILTIN = ("builtin:enja", "builtin:pydocs", "builtin:repeats")
 
 
 def load_corpus(
@@ -69,13 +69,17 @@ def _builtin(config: "DataConfig", kind: str, seed: int) -> Corpus:
         from core.data.grammar import enja_corpus
 
         return enja_corpus(config.max_examples, seed)
-    if config.name == "builtin:pydocs":
+    if config.name in ("builtin:pydocs", "builtin:repeats"):
         if kind != "text":
-            raise DataError("builtin:pydocs is text for the gpt and llama families; choose builtin:enja for pairs.")
+            raise DataError(f"{config.name} is text for the gpt and llama families; choose builtin:enja for pairs.")
+        if config.name == "builtin:repeats":
+            from core.data.repeats import repeats_corpus
+
+            return repeats_corpus(config.max_examples, seed)
         from core.data.pydocs import pydocs_corpus
 
         return pydocs_corpus(config.max_examples)
-    raise DataError(f"There is no built-in data {config.name!r}; choose {' or '.join(BUILTIN)}.")
+    raise DataError(f"There is no built-in data {config.name!r}; choose {', '.join(BUILTIN)}.")
 
 
 # ----------------------------------------------------------------------------------------------------- pairs

@@ -60,7 +60,11 @@ def megabytes(done: int, total: int) -> str:
 
 def data_name(data: Any) -> str:
     """The data set in a few words; empty if it is not known. Of a file only its name is shown, not where it lay."""
-    named = {"builtin:enja": "built-in English-Japanese", "builtin:pydocs": "Python's language reference"}
+    named = {
+        "builtin:enja": "built-in English-Japanese",
+        "builtin:pydocs": "Python's language reference",
+        "builtin:repeats": "built-in English, said twice",
+    }
     if data.src:
         pair = " to ".join(language for language in (data.src_language, data.tgt_language) if language)
         name = data.src.replace("\\", "/").rpartition("/")[2]

@@ -284,6 +284,7 @@ def test_the_wrong_kind_of_data():
         ("builtin:enja", "text", "choose builtin:pydocs"),
         ("builtin:none", "pairs", "choose"),
         ("builtin:pydocs", "pairs", "choose builtin:enja"),
+        ("builtin:repeats", "pairs", "choose builtin:enja"),
     ]:
         with pytest.raises(DataError, match=sentence):
             load_corpus(DataConfig(name=name), kind)

@@ -1,0 +1,59 @@
+"""`builtin:repeats`: passages that are said twice, a text on which a small model learns to look back.
+
+A passage is one to five of the English sentences of `builtin:enja`; of most of them the words are shuffled. The next
+line says it once more. What comes next in a shuffled passage nothing tells but the first time it was said, so that a
+model of two layers comes to look at what followed the same word before: an induction head (Olsson et al., "In-context
+Learning and Induction Heads", 2022), and the loss falls at once.
+
+>>> text = repeats_corpus(max_examples=1).train[0]
+>>> first, second = text.split("\\n")
+>>> first == second
+True
+
+The sentences of training, validation and test are those of the same split of `builtin:enja`.
+"""
+
+from core.data.corpus import Corpus
+from core.data.grammar import Split, generate
+from core.data.phrases import Draw
+
+TRAIN_SENTENCES, HELD_OUT_SENTENCES = 80_000, 1_000
+MOST = 5  # sentences of a passage
+SHUFFLED = 0.7  # share of the passages
+
+
+def repeats_corpus(max_examples: int = 0, seed: int = 0) -> Corpus:
+    """27,000 passages to train on (or max_examples) by seed; 330 to validate and 320 to test, always the same."""
+    wanted = min(TRAIN_SENTENCES, max_examples * MOST) if max_examples else TRAIN_SENTENCES
+    train = passages(wanted, seed, "train")
+    return Corpus(
+        "text",
+        train[:max_examples] if max_examples else train,
+        passages(HELD_OUT_SENTENCES, 0, "val"),
+        passages(HELD_OUT_SENTENCES, 0, "test"),
+        description="Built-in English passages, said twice",
+    )
+
+
+def passages(sentences: int, seed: int, split: Split) -> list[str]:
+    """Passages of so many sentences in all, each twice, the same for the same seed on every machine."""
+    draw = Draw(f"repeats-{seed}-{split}")
+    given = [example.src for example in generate(sentences, seed, split)]
+    texts: list[str] = []
+    at = 0
+    while at < len(given):
+        count = 1 + int(draw.random() * MOST)
+        said = " ".join(given[at : at + count])
+        at += count
+        if draw.chance(SHUFFLED):
+            said = " ".join(_shuffled(said.split(" "), draw))
+        texts.append(f"{said}\n{said}")
+    return texts
+
+
+def _shuffled(words: list[str], draw: Draw) -> list[str]:
+    """Fisher and Yates' shuffle."""
+    for last in range(len(words) - 1, 0, -1):
+        other = int(draw.random() * (last + 1))
+        words[last], words[other] = words[other], words[last]
+    return words
