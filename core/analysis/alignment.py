@@ -151,9 +151,12 @@ def alignment_error_rate(said: np.ndarray, sure: np.ndarray, possible: np.ndarra
 
 
 def reading_of(run: "Run", example: "Example", model: "LanguageModel | None" = None) -> "Reading":
-    """The example read with its gold translation as the target: what `head_links` are compared on."""
-    from core.analysis.reading import read
+    """The example read with its gold translation as the target. DataError if it is longer than the model reads."""
+    from core.analysis.reading import longest, read
 
+    gold = gold_alignment(run, example)
+    if not _fits(gold, longest(run)):
+        raise DataError("This sentence is longer than the model reads: choose another.")
     return read(run, example.src, example.tgt, model)
 
 
@@ -183,7 +186,7 @@ def scoring(
 
     target_rows(np.zeros((1, 1)), rows)  # a wrong name is said before the work
     pairs = [gold_alignment(run, example) for example in examples]
-    fitting = [gold for gold in pairs if max(len(gold.source), len(gold.target)) < longest(run)]
+    fitting = [gold for gold in pairs if _fits(gold, longest(run))]
     if not fitting:
         raise DataError("There is no sentence to align that is short enough for the model.")
     config = run.config.model
@@ -203,6 +206,11 @@ def scoring(
             rows, done, len(pairs) - len(fitting), _error(heads), _share(hits, said), _share(hits, wanted),
             _error(layers), float(_error(diagonal)),
         )  # fmt: skip
+
+
+def _fits(gold: Gold, longest: int) -> bool:
+    """Whether a model that reads so many tokens a side reads both sentences with their end and begin tokens."""
+    return max(len(gold.source), len(gold.target)) < longest
 
 
 def _batches(pairs: list[Gold]) -> Iterator[list[Gold]]:

@@ -83,17 +83,18 @@ def curves_spec(
             x, y = thin(figures["step"][there], figures[key][there], POINTS)
             lines.append({"name": label, "x": packed(x), "y": packed(y), "dashed": key == "loss"})
     best = best_head(steps, name)
-    standing = [(layer, head)] + ([best] if best != (layer, head) else [])
+    standing = {(layer, head): "chosen"} | {best: "best" if best != (layer, head) else "chosen and best"}
     heads = np.ndindex(*values.shape[1:])
     for place in [*(other for other in heads if other not in standing), *standing]:
+        which = f" ({standing[place]})" if place in standing else ""
         lines.append(
-            {"name": f"{score.title}, layer {place[0] + 1}, head {place[1] + 1}", "x": packed(at),
+            {"name": f"{score.title}: layer {place[0] + 1}, head {place[1] + 1}{which}", "x": packed(at),
              "y": packed(values[:, place[0], place[1]]), "right": True, "faint": place not in standing, "dots": True}
         )  # fmt: skip
-    bounded = name not in ("entropy", "distance")
+    highest = float(np.nanmax(values, initial=0.0))
     return spec(
         "curves", "through-training", title, f"{len(steps)} snapshots", lines=lines, x_axis="step", left_axis="loss",
-        right_axis=score.title, right_range=[0, 1] if bounded else None, frames=frames(steps, leads=True), log=False,
+        right_axis=score.title, right_range=[0, highest * 1.05 or 1], frames=frames(steps, leads=True), log=False,
         note=f"{score.title}: {score.meaning} Thin lines: the other heads. Click to go to the nearest snapshot.",
     )  # fmt: skip
 

@@ -104,7 +104,7 @@ def build(site: Site, work: Work) -> AlignmentPart:
         with gr.Column(scale=5, min_width=300):
             links = gr.HTML("", js_on_load=None, elem_id="alignment-links")
     with gr.Row(elem_classes="toolbar"):
-        count = gr.Slider(20, SENTENCES, value=FIRST, step=20, label="Sentences to count errors on",
+        count = gr.Slider(20, SENTENCES, value=FIRST, step=20, label="Sentences",
                           elem_id="alignment-count")  # fmt: skip
         measure = gr.Button("Count the errors", variant="primary", scale=0, min_width=180, elem_id="alignment-measure")
         stop = gr.Button("Stop", visible=False, scale=0, min_width=90, elem_id="alignment-stop")

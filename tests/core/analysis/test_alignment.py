@@ -224,6 +224,12 @@ def test_long_sentences_are_left_out(run, tmp_path):
         alignment_scores(make_run(run.tokenizer, tmp_path, **{"model.max_seq_len": 2}), EXAMPLES[:2])
     with pytest.raises(DataError, match="short enough"):
         alignment_scores(run, [])
+    for example in EXAMPLES:
+        if example in fit:
+            assert reading_of(short, example).notes == []
+        else:
+            with pytest.raises(DataError, match="longer than the model reads"):
+                reading_of(short, example)
 
 
 def test_even_attention_says_everything_and_the_end_is_none():
