@@ -48,7 +48,7 @@ class Paths:
         self.search = search
         config, count = search.config, search.config.num_paths
         self.active = [
-            Path(row, number, _generator(config.seed, prompt.ids, number))
+            Path(row, number, generator_of(config.seed, prompt.ids, number))
             for row, prompt in enumerate(search.prompts)
             for number in range(count)
         ]
@@ -110,6 +110,7 @@ def make_choices(
     ]
 
 
-def _generator(seed: int, ids: Sequence[int], number: int) -> random.Random:
+def generator_of(seed: int, ids: Sequence[int], number: int) -> random.Random:
+    """What the draws of an input's sample come from, one number a step."""
     key = f"{seed}/{number}/{','.join(map(str, ids))}".encode()
     return random.Random(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "big"))

@@ -1,0 +1,71 @@
+"""Teacher forcing: what the model itself thinks of given tokens, in one forward pass over all of them.
+
+    generation = generate(run, ["to be or"])[0]
+    score_ids(run, generation.prompt_ids, generation.ids)       # equals generation.best.logprobs
+
+This is the second way to every log-probability that decoding reports: step by step there, with a cache and in a batch
+with others; all at once and alone here.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+import torch
+
+from core.decode.processors import entropy
+from core.errors import TextError
+
+if TYPE_CHECKING:
+    from core.model import LanguageModel
+    from core.run import Run
+
+TOGETHER = 2**24  # logits held at a time (64 MB)
+
+
+class TokenScore(NamedTuple):
+    """The model's own judgement on a token, given all before it."""
+
+    logprob: float
+    rank: int  # 1: the most probable token
+    entropy: float  # nats, of the distribution that it comes from
+
+
+def score_ids(model: "Union[LanguageModel, Run]", given: Sequence[int], ids: Sequence[int]) -> list[float]:
+    """The log-probability of each of `ids` behind what is given: see `score_tokens`."""
+    return [token.logprob for token in score_tokens(model, given, ids)]
+
+
+@torch.inference_mode()
+def score_tokens(model: "Union[LanguageModel, Run]", given: Sequence[int], ids: Sequence[int]) -> list[TokenScore]:
+    """Every token of a continuation or translation `ids`, end token included if it has one.
+
+    given: the prompt's ids, or the source's of an encoder-decoder, as the model gets them (`Generation.prompt_ids`); no
+    prompt stands for [bos]. Raises TextError for what does not fit into the context.
+    """
+    model = getattr(model, "model", model)  # of a Run
+    given, ids = list(given), list(ids)
+    read = [model.bos_id] if model.is_encoder_decoder else given or [model.bos_id]
+    if len(read) + len(ids) - 1 > model.max_seq_len or len(given) > model.max_seq_len:
+        raise TextError(
+            f"{len(given):,} tokens and {len(ids):,} behind them are more than the model's context of "
+            f"{model.max_seq_len:,} holds: shorten one of them."
+        )
+    wrong = next((token for token in (*given, *ids) if not 0 <= token < model.config.vocab_size), None)
+    if wrong is not None:
+        raise TextError(f"There is no token {wrong}: the model's ids go from 0 to {model.config.vocab_size - 1}.")
+    if not ids:
+        return []
+    memory = None
+    if model.is_encoder_decoder:
+        memory = model.encode(torch.tensor([given or [model.eos_id]], device=model.device))
+    states = model.hidden(torch.tensor([read + ids[:-1]], device=model.device), memory)[0, len(read) - 1 :]
+    found = []
+    size = max(1, TOGETHER // model.config.vocab_size)
+    for start in range(0, len(ids), size):
+        logits = model.logits(states[start : start + size]).float()
+        log_probs = logits.log_softmax(-1)
+        chosen = torch.tensor(ids[start : start + size], device=logits.device)[:, None]
+        ranks = 1 + (logits > logits.gather(1, chosen)).sum(1)
+        values = log_probs.gather(1, chosen)[:, 0].tolist(), ranks.tolist(), entropy(log_probs).tolist()
+        found += [TokenScore(*each) for each in zip(*values, strict=True)]
+    return found
