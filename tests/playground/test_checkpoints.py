@@ -145,8 +145,10 @@ def test_the_decoding_tab_keeps_to_what_a_checkpoint_forbids(own, checkpoints, c
     )
     call("import", checkpoints / "opus")
     with gr.Blocks():
-        fields = [component.value for component in decoding.build().settings]
-    *_, last = decoding.decode_columns("opus", "the cat", *fields, SimpleNamespace(session_hash="page"))
+        fields = [component.value for component in decoding.build().parts["Side by side"].settings]
+    *_, last = decoding.columns.decode_columns(
+        decoding.Work("opus", "the cat"), *fields, SimpleNamespace(session_hash="page")
+    )
     for column in last:
         ids = re.findall(r"\bid (\d+) ·", re.sub(r"<[^>]+>", " ", column))
         assert "9" in ids and set(ids) <= {"0", "9"}

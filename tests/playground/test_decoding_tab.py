@@ -12,7 +12,10 @@ from core.decode import generate
 from core.errors import RunError
 from core.run import load
 from playground import decoding_form
-from playground.tabs import decoding
+from playground.site import OWN
+from playground.tabs import decoding as tab
+from playground.tabs.decoding import columns as decoding
+from playground.tabs.decoding.work import Work
 from playground.views.decoding import number
 
 PAGE = SimpleNamespace(session_hash="page")
@@ -29,7 +32,7 @@ def configs(third):
 
 def pictures(model, text, *settings, page=PAGE):
     settings = settings or SETTINGS
-    return list(decoding.decode_columns(model, text, *settings, *SETTINGS[len(settings) :], page))
+    return list(decoding.decode_columns(Work(model, text), *settings, *SETTINGS[len(settings) :], page))
 
 
 def plain(html):
@@ -53,10 +56,10 @@ def test_the_columns_end_with_what_generate_returns(runs, name):
 
 def test_gradio_calls_it_with_the_page_and_the_fields(runs):
     with gr.Blocks():
-        tab = decoding.build()
-    fields = [component.value for component in tab.settings]
+        part = tab.build().parts["Side by side"]
+    fields = [component.value for component in part.settings]
     request = gr.Request(session_hash="real")
-    given, *_ = special_args(decoding.decode_columns, ["tiny-gpt", "ROMEO:", *fields], request)
+    given, *_ = special_args(decoding.decode_columns, [Work("tiny-gpt", "ROMEO:"), *fields], request)
     assert len(list(decoding.decode_columns(*given))[-1]) == 3 and "real" in decoding._requests.newest
     given, *_ = special_args(decoding.stop_columns, [], request)
     decoding.stop_columns(*given)
@@ -72,7 +75,7 @@ def test_they_are_written_step_by_step(runs, monkeypatch):
 
 def test_stop_acts_within_a_step_and_keeps_what_is_written(runs, monkeypatch):
     monkeypatch.setattr(decoding, "REFRESH", 0.0)
-    events = decoding.decode_columns("tiny-gpt", "ROMEO:", *SETTINGS[:5], 40, 1.0, 3, *THIRD, PAGE)
+    events = decoding.decode_columns(Work("tiny-gpt", "ROMEO:"), *SETTINGS[:5], 40, 1.0, 3, *THIRD, PAGE)
     for _ in range(3):
         before = next(events)
     decoding.stop_columns(PAGE)
@@ -85,10 +88,10 @@ def test_stop_acts_within_a_step_and_keeps_what_is_written(runs, monkeypatch):
 
 def test_a_newer_request_of_the_page_ends_an_older_one_and_leaves_other_pages_alone(runs, monkeypatch):
     monkeypatch.setattr(decoding, "REFRESH", 0.0)
-    old = decoding.decode_columns("tiny-gpt", "old", *SETTINGS, PAGE)
-    other = decoding.decode_columns("tiny-gpt", "old", *SETTINGS, SimpleNamespace(session_hash="other"))
+    old = decoding.decode_columns(Work("tiny-gpt", "old"), *SETTINGS, PAGE)
+    other = decoding.decode_columns(Work("tiny-gpt", "old"), *SETTINGS, SimpleNamespace(session_hash="other"))
     next(old), next(other)
-    new = decoding.decode_columns("tiny-gpt", "new", *SETTINGS, PAGE)
+    new = decoding.decode_columns(Work("tiny-gpt", "new"), *SETTINGS, PAGE)
     next(new)
     assert list(old) == []
     without_speed = re.compile(r"<dt>tokens/s</dt><dd>[^<]*")
@@ -146,12 +149,12 @@ def test_the_assistants_are_runs_of_the_same_tokenizer(runs, tmp_path, monkeypat
         assert decoding_form.chosen_assistant("tiny-gpt", stale) == "tiny-gpt"
     assert decoding_form.chosen_assistant("tiny-gpt", "hf:org/name") == "hf:org/name"
     with gr.Blocks():
-        dropdown = decoding.build("tiny-gpt").assistant
+        dropdown = decoding.build(OWN, Work("tiny-gpt", "")).assistant
     assert dropdown.preprocess("tiny-transformer") == "tiny-transformer"  # its list may change before this is asked
-    updates = decoding.show_settings("tiny-gpt", "assisted", "tiny-llama")
+    updates = decoding.show_settings(Work("tiny-gpt", ""), "assisted", "tiny-llama")
     assert updates[2]["visible"] and updates[2]["value"] == "tiny-llama" and not updates[0]["visible"]
-    assert decoding.show_settings("tiny-gpt", "mbr", "gone")[2]["value"] == names[0]
-    assert [u["visible"] for u in decoding.show_settings("tiny-gpt", "mbr", None)] == [False] * 4 + [True] * 2
+    assert decoding.show_settings(Work("tiny-gpt", ""), "mbr", "gone")[2]["value"] == names[0]
+    assert [u["visible"] for u in decoding.show_settings(Work("tiny-gpt", ""), "mbr", None)] == [False] * 4 + [True] * 2
     with_other = pictures("tiny-gpt", "ROMEO:", *COMMON, "assisted", 0.5, 0.6, "tiny-llama", 5, 6, "chrf")[-1]
     log_prob = re.compile(r"<dt>log-prob</dt><dd>[^<]*")
     assert log_prob.search(with_other[0])[0] == log_prob.search(with_other[2])[0], "as greedy"

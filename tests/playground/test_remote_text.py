@@ -18,7 +18,8 @@ import pytest
 from core.decode import GenerationConfig, generate
 from core.run import load
 from playground import cli
-from playground.tabs import decoding
+from playground.tabs.decoding import columns as decoding
+from playground.tabs.decoding.work import Work
 from remote import link
 from tests.playground.conftest import FAMILIES, make_run
 from tests.remote.inference_server import inference_server, runs_of
@@ -279,7 +280,7 @@ THIRD = ("sample", 0.5, 0.6, None, 5, 6, "chrf")
 
 def pictures(model, text, where, third=THIRD, longest=8):
     common = (*COMMON[:5], longest, *COMMON[6:])
-    return decoding.decode_columns(model, text, *common, *third, where, PAGE)
+    return decoding.decode_columns(Work(model, text), *common, *third, where, PAGE)
 
 
 def without_speed(html):

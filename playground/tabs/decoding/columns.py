@@ -1,4 +1,4 @@
-"""The Decoding tab: greedy, beam search and a third strategy on the header's text, written side by side.
+"""Side by side: greedy, beam search and a third strategy on the header's text, as they are written.
 
 One generator drives the three streams in turn, a step each, so that a column's speed is measured on its own steps and
 stopping takes effect within one of them. A newer request of the same page makes an older one end. On Modal the streams
@@ -31,8 +31,10 @@ from playground.decoding_form import (
 )
 from playground.header import NO_MODEL
 from playground.models import get_run
-from playground.site import OWN, Site
-from playground.tabs.decoding_there import steps_there, with_event, write_there
+from playground.parts import QUIET
+from playground.site import Site
+from playground.tabs.decoding.there import steps_there, with_event, write_there
+from playground.tabs.decoding.work import Work
 from playground.views.decoding import Column, column_html
 
 REFRESH = 0.06  # seconds between two pictures of a column
@@ -45,7 +47,7 @@ INTRO = (
 
 
 @dataclass
-class DecodingTab:
+class ColumnsPart:
     columns: list[gr.HTML]
     run: gr.Button
     stop: gr.Button
@@ -65,6 +67,7 @@ class DecodingTab:
     samples: gr.Slider
     metric: gr.Dropdown
     where: gr.Radio
+    order: gr.State  # changes when the columns are to be written
 
     @property
     def settings(self) -> list[Any]:
@@ -80,17 +83,17 @@ class DecodingTab:
             self.diversity_penalty, self.penalty_alpha, self.assistant, self.drafts, self.samples, self.metric
         ]  # fmt: skip
 
-    def on_load(self, demo: gr.Blocks, header: Any) -> None:
-        """What is shown on arrival: the default model at work on the default text."""
-        demo.load(
-            decode_columns, [*header.inputs, *self.settings], self.columns,
-            show_progress="hidden", trigger_mode="multiple", concurrency_limit=None, api_visibility="private",
-        )  # fmt: skip
+    @property
+    def views(self) -> list[Any]:
+        return [*self.columns, self.order]
+
+    @property
+    def inputs(self) -> list[Any]:
+        return self.settings
 
 
-def build(model: str | None = None, text: str = "", site: Site = OWN) -> DecodingTab:
-    """The components, columns still empty: `on_load` fills them. What the site does not offer (Modal, so many
-    beams) is refused too."""
+def build(site: Site, work: Work) -> ColumnsPart:
+    """The components, columns still empty. What the site does not offer (Modal, so many beams) is refused too."""
     modal = site.launch
     places = [(title, place) for place, title in PLACES.items() if modal or place != MODAL]
     with gr.Row(elem_classes="decoding-top"):
@@ -133,7 +136,7 @@ def build(model: str | None = None, text: str = "", site: Site = OWN) -> Decodin
             min_width=220, visible=False,
         )  # fmt: skip
         assistant = gr.Dropdown(
-            assistants(model), label="Assistant", info="Runs of the same tokenizer", min_width=220, visible=False,
+            assistants(work.model), label="Assistant", info="Runs of the same tokenizer", min_width=220, visible=False,
             allow_custom_value=True,  # else a page whose list is about to change is refused
         )  # fmt: skip
         drafts = gr.Slider(1, 20, 5, step=1, label="Drafts", info="Tokens in one go", min_width=220, visible=False)
@@ -145,30 +148,31 @@ def build(model: str | None = None, text: str = "", site: Site = OWN) -> Decodin
             [("chrF", "chrf"), ("BLEU", "bleu")], value="chrf", label="Likeness", info="Of minimum Bayes risk",
             min_width=220, visible=False,
         )  # fmt: skip
-    return DecodingTab(
+    return ColumnsPart(
         columns, run, stop, beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed,
-        third, diversity_penalty, penalty_alpha, assistant, drafts, samples, metric, where,
+        third, diversity_penalty, penalty_alpha, assistant, drafts, samples, metric, where, gr.State(0),
     )  # fmt: skip
 
 
-def wire(tab: DecodingTab, header: Any) -> None:
-    inputs = [*header.inputs, *tab.settings]
+def wire(part: ColumnsPart, work: gr.State) -> None:
     gr.on(
-        [*header.changes, tab.run.click, tab.third.input, tab.where.input],
-        decode_columns, inputs, tab.columns,
+        [part.order.change, part.run.click, part.third.input, part.where.input],
+        decode_columns, [work, *part.settings], part.columns,
         show_progress="hidden", trigger_mode="multiple", concurrency_limit=None, api_visibility="private",
     )  # fmt: skip
-    gr.on(
-        [*header.changes, tab.third.input],
-        show_settings, [header.model, tab.third, tab.assistant], tab.of_the_third,
-        show_progress="hidden", api_visibility="private",
-    )  # fmt: skip
-    tab.stop.click(stop_columns, None, None, queue=False, show_progress="hidden", api_visibility="private")
+    gr.on([part.order.change, part.third.input], show_settings, [work, part.third, part.assistant], part.of_the_third,
+          **QUIET)  # fmt: skip
+    part.stop.click(stop_columns, None, None, queue=False, show_progress="hidden", api_visibility="private")
 
 
-def show_settings(model: str, third: str, assistant: str | None) -> list[Any]:
+def show(work: Work, *settings: Any) -> list[Any]:
+    """Values of `views`: nothing yet, and the order to write."""
+    return [*[gr.skip()] * 3, time.monotonic_ns()]
+
+
+def show_settings(work: Work, third: str, assistant: str | None) -> list[Any]:
     """The settings that act on the third column, and the runs that can assist the model."""
-    choices = assistants(model)
+    choices = assistants(work.model)
     names = [name for _, name in choices]
     shown = {
         "diversity_penalty": third == "diverse_beam", "penalty_alpha": third == "contrastive",
@@ -218,8 +222,7 @@ def stop_columns(request: gr.Request) -> None:
 
 
 def decode_columns(
-    model: str,
-    text: str,
+    work: Work,
     beams: int,
     length_penalty: float,
     temperature: float,
@@ -241,6 +244,7 @@ def decode_columns(
     """Write the three columns; yields their HTML as they grow. What goes wrong is said in the columns."""
     page = _page(request)
     number = _requests.begin(page)
+    model, text = work
     columns = [Column(title, config) for title, config in zip(titles(third), configs(), strict=True)]
     try:
         chosen = configs(

@@ -1,0 +1,22 @@
+"""What all parts of the Decoding tab are about: a model and a text."""
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from core.errors import UserError
+from playground import models
+
+
+class Work(NamedTuple):
+    """model: the name of a run, "" if there is none. text: a prompt, or what is to be translated."""
+
+    model: str
+    text: str
+
+
+def stamp(work: Work) -> Hashable:
+    """Equal as long as the model's files are the same."""
+    try:
+        return models.run_stamp(models.get_run(work.model)) if work.model else None
+    except UserError:
+        return None
