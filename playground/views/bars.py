@@ -26,9 +26,10 @@ def bars_spec(
     sends (for each row what is sent, as {"row": ...}, when it is chosen; None: it cannot be), chosen (a row's place),
     sorted (by size at first).
     """
-    table = np.asarray(values, np.float32).reshape(len(rows), -1)
-    if table.shape[1] != len(series):
-        raise ValueError(f"{len(series)} series, but {table.shape[1]} numbers a row")
+    table = np.asarray(values, np.float32)
+    if table.size != len(rows) * len(series):
+        raise ValueError(f"{len(rows)} rows of {len(series)} series, but {table.size} numbers")
+    table = table.reshape(len(rows), len(series))  # there may be no row
     by = [{"title": group, "of": list(names)} for group, names in (groups or {}).items()]
     return spec(
         "bars", name, title, subtitle, rows=list(rows), values=packed(table), series=list(series), groups=by,
