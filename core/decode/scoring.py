@@ -8,7 +8,7 @@ with others; all at once and alone here.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -30,19 +30,19 @@ class TokenScore(NamedTuple):
     entropy: float  # nats, of the distribution that it comes from
 
 
-def score_ids(model: "Union[LanguageModel, Run]", given: Sequence[int], ids: Sequence[int]) -> list[float]:
+def score_ids(of: "LanguageModel | Run", given: Sequence[int], ids: Sequence[int]) -> list[float]:
     """The log-probability of each of `ids` behind what is given: see `score_tokens`."""
-    return [token.logprob for token in score_tokens(model, given, ids)]
+    return [token.logprob for token in score_tokens(of, given, ids)]
 
 
 @torch.inference_mode()
-def score_tokens(model: "Union[LanguageModel, Run]", given: Sequence[int], ids: Sequence[int]) -> list[TokenScore]:
+def score_tokens(of: "LanguageModel | Run", given: Sequence[int], ids: Sequence[int]) -> list[TokenScore]:
     """Every token of a continuation or translation `ids`, end token included if it has one.
 
     given: the prompt's ids, or the source's of an encoder-decoder, as the model gets them (`Generation.prompt_ids`); no
     prompt stands for [bos]. Raises TextError for what does not fit into the context.
     """
-    model = getattr(model, "model", model)  # of a Run
+    model: LanguageModel = getattr(of, "model", of)
     given, ids = list(given), list(ids)
     read = [model.bos_id] if model.is_encoder_decoder else given or [model.bos_id]
     if len(read) + len(ids) - 1 > model.max_seq_len or len(given) > model.max_seq_len:
