@@ -84,15 +84,16 @@ def pool(weights: np.ndarray, rows: int, columns: int) -> np.ndarray:
     >>> pool(np.array([[1.0, 3.0, 5.0], [1.0, 3.0, 5.0]]), 1, 2).tolist()
     [[2.0, 5.0]]
     """
-    for axis, cells in ((-2, rows), (-1, columns)):
-        step = block(weights.shape[axis], cells)
-        if step > 1:
-            starts = np.arange(0, weights.shape[axis], step)
-            sizes = np.diff(np.append(starts, weights.shape[axis]))
-            shape = [1] * weights.ndim
-            shape[axis] = len(starts)
-            weights = np.add.reduceat(weights, starts, axis=axis) / sizes.reshape(shape).astype(weights.dtype)
-    return weights
+    weights = _row_means(weights, block(weights.shape[-2], rows))
+    return _row_means(weights.swapaxes(-2, -1), block(weights.shape[-1], columns)).swapaxes(-2, -1)
+
+
+def _row_means(weights: np.ndarray, step: int) -> np.ndarray:
+    """Each `step` rows become one, their mean."""
+    if step == 1:
+        return weights
+    starts = range(0, weights.shape[-2], step)
+    return np.stack([weights[..., start : start + step, :].mean(axis=-2) for start in starts], axis=-2)
 
 
 def block(length: int, cells: int) -> int:

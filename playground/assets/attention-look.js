@@ -50,7 +50,7 @@ window.figures.add('look', (figures) => {
         const y = top + place * ROW, on = i === key, told = [`${data.places[i]} · ${data.keys[i]}`, `q · k = ${format(w.dots[i], 4)}, score ${format(w.scores[i], 4)}`,
           w.seen[i] ? `exp(${format(w.scores[i], 3)} − ${format(largest, 3)}) = ${format(w.powers[i], 5)}` : 'lies ahead: the mask hides it', `weight ${format(w.weights[i], 5)}`];
         const tip = (event) => view.tip(event, told), away = () => view.tip(null);
-        table.append(svg('g', {class: 'look-key', tabindex: 0, role: 'button', 'aria-pressed': String(on), 'data-focus': `key-${places[i]}`, 'aria-label': told.join('. '), opacity: w.seen[i] ? 1 : 0.45,
+        table.append(svg('g', {class: 'look-key', tabindex: 0, role: 'button', 'aria-pressed': String(on), 'data-focus': `key-${places[i]}`, 'aria-label': told.join('. '), opacity: w.seen[i] ? 1 : 0.55,
           onclick: () => choose(i), onkeydown: (event) => { if (event.key === 'Enter' || event.key === ' ') { event.preventDefault(); choose(i); } }, onpointermove: tip, onpointerleave: away, onfocus: tip, onblur: away},
         svg('rect', {class: 'look-row', x: 0.75, y: y + 0.75, width: across - 1.5, height: ROW - 1.5, rx: 3, fill: 'transparent', stroke: on ? 'var(--accent)' : 'transparent', 'stroke-width': 1.5}),
         svg('text', {class: 'quiet', x: 4, y: y + ROW / 2, 'dominant-baseline': 'central', 'font-size': 11}, data.places[i]),

@@ -46,7 +46,11 @@ def build(site: Site, work: Work) -> LookPart:
 
 def wire(part: LookPart, work: gr.State) -> None:
     part.token.input(None, part.token, part.query, js="(place) => String(place)")
-    part.query.change(show, [work, part.query], part.views, **QUIET)
+    part.query.change(change_query, [work, part.query], part.views, **QUIET)
+
+
+def change_query(work: Work, query: str) -> tuple[Any, ...]:
+    return show(work, query)
 
 
 def show(work: Work, query: str) -> tuple[Any, ...]:
