@@ -55,15 +55,15 @@ PRESETS: dict[str, Preset] = {
         "A GPT of two layers on passages that are said twice, with snapshots: how an induction head forms; ten minutes "
         "on one core.",
         RunConfig(
-            model=ModelConfig(family="gpt", d_model=96, n_layers=2, n_heads=4, d_ff=96, max_seq_len=128),
-            tokenizer=TokenizerConfig(vocab_size=1_400),
+            model=ModelConfig(family="gpt", d_model=128, n_layers=2, n_heads=4, d_ff=128, max_seq_len=128),
+            tokenizer=TokenizerConfig(vocab_size=1_024),
             data=DataConfig(name="builtin:repeats"),
             optim=OptimConfig(
-                optimizer="muon", learning_rate=4e-3, schedule="wsd", warmup_steps=100, weight_decay=0.1
+                optimizer="muon", learning_rate=4e-3, warmup_steps=100, weight_decay=0.1
             ),
             train=TrainConfig(
-                max_steps=2_000, batch_tokens=4_096, val_every=50, checkpoint_every=500, sample_every=200,
-                log_every=10, snapshots=12,
+                max_steps=1_200, batch_tokens=4_096, val_every=50, checkpoint_every=500, sample_every=200,
+                log_every=10, snapshots=9,
                 sample_prompts=(
                     "The student is kind. Mary took a photo.\nThe student is", "red likes Emi. the park\nred likes"
                 ),

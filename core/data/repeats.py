@@ -1,6 +1,6 @@
 """`builtin:repeats`: passages that are said twice, a text on which a small model learns to look back.
 
-A passage is one to five of the English sentences of `builtin:enja`; of most of them the words are shuffled. The next
+A passage is one to three of the English sentences of `builtin:enja`; of most of them the words are shuffled. The next
 line says it once more. What comes next in a shuffled passage nothing tells but the first time it was said, so that a
 model of two layers comes to look at what followed the same word before: an induction head (Olsson et al., "In-context
 Learning and Induction Heads", 2022), and the loss falls at once.
@@ -18,12 +18,12 @@ from core.data.grammar import Split, generate
 from core.data.phrases import Draw
 
 TRAIN_SENTENCES, HELD_OUT_SENTENCES = 80_000, 1_000
-MOST = 5  # sentences of a passage
+MOST = 3  # sentences of a passage
 SHUFFLED = 0.7  # share of the passages
 
 
 def repeats_corpus(max_examples: int = 0, seed: int = 0) -> Corpus:
-    """27,000 passages to train on (or max_examples) by seed; 330 to validate and 320 to test, always the same."""
+    """40,000 passages to train on (or max_examples) by seed; 500 to validate and to test, always the same."""
     wanted = min(TRAIN_SENTENCES, max_examples * MOST) if max_examples else TRAIN_SENTENCES
     train = passages(wanted, seed, "train")
     return Corpus(

@@ -134,7 +134,7 @@ def choose_head(work: Work, name: Any, score: Any, chosen: Any, event: gr.EventD
     try:
         watch = _watch(work, name)
         steps = watch.known()
-        if type(layer) is not int or type(head) is not int or not steps or min(layer, head) < 0:
+        if not (_is_place(layer) and _is_place(head) and steps):
             return (gr.skip(),) * 7
         now = (watch.run.name, watch.kind, layer, head)
         return now, *_shown(work, watch, name, score, now, steps)
@@ -242,8 +242,14 @@ def _runs(work: Work, name: Any) -> Any:
 def _head(work: Work, watch: Watch, chosen: Any, steps: list[StepScores], score: str) -> tuple[int, int]:
     """What was chosen here; else the head that the tab looks at, if it is of this run; else the most telling one."""
     layers, heads = steps[0].maps.shape[:2]
-    if isinstance(chosen, (list, tuple)) and len(chosen) == 4 and tuple(chosen[:2]) == (watch.run.name, watch.kind):
-        return min(chosen[2], layers - 1), min(chosen[3], heads - 1)
+    if isinstance(chosen, (list, tuple)) and tuple(chosen[:2]) == (watch.run.name, watch.kind):
+        layer, head = chosen[2:] if len(chosen) == 4 else (-1, -1)
+        if _is_place(layer) and _is_place(head):
+            return min(layer, layers - 1), min(head, heads - 1)
     if work.model == watch.run.name and work.kind == watch.kind and work.layer >= 0 and work.head >= 0:
         return min(work.layer, layers - 1), min(work.head, heads - 1)
     return best_head(steps, score)
+
+
+def _is_place(number: Any) -> bool:
+    return type(number) is int and number >= 0
