@@ -2,7 +2,7 @@
 
     cursor = cursor_at(run, "once upon a")
     after = cursor.stages(GenerationConfig(strategy="sample", temperature=0.7, top_p=0.9))
-    after.top(10)                                       # rows: logit, after each processor, probability, removed by what
+    after.top(10)                                       # rows: logit, after each processor, probability, removed by
     cursor = take(cursor, after.top(1)[0]["id"])        # one forward pass
     cursor = back(cursor)                               # none: it is remembered
 

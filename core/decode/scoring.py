@@ -8,7 +8,7 @@ with others; all at once and alone here.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -42,7 +42,7 @@ def score_tokens(of: "LanguageModel | Run", given: Sequence[int], ids: Sequence[
     given: the prompt's ids, or the source's of an encoder-decoder, as the model gets them (`Generation.prompt_ids`); no
     prompt stands for [bos]. Raises TextError for what does not fit into the context.
     """
-    model: LanguageModel = getattr(of, "model", of)
+    model: Any = getattr(of, "model", of)
     given, ids = list(given), list(ids)
     read = [model.bos_id] if model.is_encoder_decoder else given or [model.bos_id]
     if len(read) + len(ids) - 1 > model.max_seq_len or len(given) > model.max_seq_len:
