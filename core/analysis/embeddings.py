@@ -28,9 +28,10 @@ Metric = Literal["cosine", "euclidean", "dot"]
 Method = Literal["add", "mul"]
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean", "dot")
 METHODS: tuple[Method, ...] = ("add", "mul")
+TINY = 1e-12  # the least length that is divided by
 
 _ID = re.compile(r"#(\d{1,9})")
-_WORD = re.compile(r"·?[^\W\d_]{2,}(?:['’][^\W\d_]+)*")
+_WORD = re.compile(r"·?(?:[^\W\d_]{2,}(?:['’][^\W\d_]+)*|[^\W\d_\u0000-\u024f])")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +60,13 @@ class Vectors:
         """(V,): the vectors' euclidean lengths."""
         return np.linalg.norm(self.matrix, axis=1)
 
-    @cached_property
-    def unit(self) -> np.ndarray:
-        """(V, D): the vectors with length 1; of zeros, zeros."""
-        return self.matrix / np.maximum(self.norms, 1e-12)[:, None]
+    def unit(self, ids: Sequence[int]) -> np.ndarray:
+        """(N, D): tokens' vectors with length 1; of zeros, zeros."""
+        return self.matrix[list(ids)] / np.maximum(self.norms[list(ids)], TINY)[:, None]
+
+    def cosines(self, vector: np.ndarray) -> np.ndarray:
+        """(V,): between every token's vector and one of (D,). No copy of the matrix is made."""
+        return self.matrix @ vector / np.maximum(self.norms, TINY) / max(float(np.linalg.norm(vector)), TINY)
 
     @cached_property
     def id_of(self) -> dict[str, int]:
@@ -156,7 +160,7 @@ def neighbours(
     vector = np.asarray(of, np.float32) if is_vector else vectors.matrix[of]
     left_out = () if is_vector else (int(of),)
     if metric == "cosine":
-        values = vectors.unit @ (vector / max(float(np.linalg.norm(vector)), 1e-12))
+        values = vectors.cosines(vector)
     elif metric == "dot":
         values = vectors.matrix @ vector
     else:
@@ -173,27 +177,26 @@ def analogy(
     add: 3CosAdd, the cosine with a − b + c of unit vectors (Mikolov, Yih and Zweig, 2013).
     mul: 3CosMul, cos(x, a) · cos(x, c) / (cos(x, b) + 0.001), each cosine moved to 0 … 1 (Levy and Goldberg, 2014).
     """
-    unit = vectors.unit
+    three = vectors.unit([a, b, c])
     if method == "add":
-        sum = unit[a] - unit[b] + unit[c]
-        values = unit @ (sum / max(float(np.linalg.norm(sum)), 1e-12))
+        values = vectors.cosines(three[0] - three[1] + three[2])
     else:
-        to_a, to_b, to_c = ((1 + unit @ unit[id]) / 2 for id in (a, b, c))
+        to_a, to_b, to_c = ((1 + vectors.cosines(one)) / 2 for one in three)
         values = to_a * to_c / (to_b + 0.001)
     return _best(vectors, values, top, (a, b, c), most_frequent)
 
 
 def similarities(vectors: Vectors, ids: Sequence[int]) -> np.ndarray:
     """(N, N): the cosines between tokens."""
-    unit = vectors.unit[list(ids)]
+    unit = vectors.unit(ids)
     return unit @ unit.T
 
 
 def choose(
     vectors: Vectors, limit: int, kind: Literal["all", "words"] = "all", also: Collection[int] = ()
 ) -> list[int]:
-    """At most `limit` ids to draw, the most frequent first. words: only of tokens that are letters, two or more.
-    also: ids that are among them in any case."""
+    """At most `limit` ids to draw, the most frequent first. words: only of tokens that are letters, two or
+    more (of other scripts than Latin, one). also: ids that are among them in any case."""
     chosen = list(dict.fromkeys(int(id) for id in also if 0 <= id < len(vectors)))[:limit]
     taken = set(chosen)
     for id in vectors.by_frequency.tolist():

@@ -23,10 +23,16 @@ MAX_POINTS = 20_000  # of a t-SNE: memory and time stay bounded
 
 @dataclass(frozen=True)
 class Map:
-    """points: (N, 2 or 3) float32. explained: of principal components, the share of the variance of each."""
+    """points: (N, 2 or 3) float32. explained: the share of the variance of each axis. mean: (D,), axes: (2 or 3, D)."""
 
     points: np.ndarray
     explained: list[float]
+    mean: np.ndarray
+    axes: np.ndarray
+
+    def project(self, vectors: np.ndarray) -> np.ndarray:
+        """Where other vectors (M, D) lie on the same axes: (M, 2 or 3) float32."""
+        return ((np.asarray(vectors, np.float64) - self.mean) @ self.axes.T).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -50,21 +56,21 @@ def pca(matrix: np.ndarray, dimensions: int = 2) -> Map:
     each, of their covariance. An axis points to where its largest part is positive; where the vectors fill fewer
     dimensions, the rest is 0.
     """
-    if len(matrix) == 0:
-        return Map(np.zeros((0, dimensions), np.float32), [0.0] * dimensions)
-    centred = np.asarray(matrix, np.float64) - np.mean(matrix, axis=0, dtype=np.float64)
-    if len(centred) > centred.shape[1]:
+    wide = matrix.shape[1]
+    mean: np.ndarray = np.asarray(matrix, np.float64).mean(axis=0) if len(matrix) else np.zeros(wide)
+    centred = np.asarray(matrix, np.float64) - mean
+    if len(centred) > wide:
         variances, axes = np.linalg.eigh(centred.T @ centred)
         axes, variances = axes[:, ::-1].T, variances[::-1]
     else:
         _, singular, axes = np.linalg.svd(centred, full_matrices=False)
         variances = singular**2
-    axes, variances = axes[:dimensions], np.maximum(variances, 0)
-    axes = axes * np.where(axes[np.arange(len(axes)), np.abs(axes).argmax(1)] < 0, -1, 1)[:, None]
-    points, total = np.zeros((len(centred), dimensions), np.float32), float(variances.sum())
-    points[:, : len(axes)] = centred @ axes.T
-    explained = [float(v) / total if total else 0.0 for v in variances[:dimensions]]
-    return Map(points, explained + [0.0] * (dimensions - len(explained)))
+    kept = min(dimensions, len(axes))
+    axes, variances = np.pad(axes[:kept], [(0, dimensions - kept), (0, 0)]), np.maximum(variances, 0)
+    axes *= np.where(axes[np.arange(dimensions), np.abs(axes).argmax(1)] < 0, -1, 1)[:, None]
+    total = float(variances.sum())
+    explained = [float(v) / total if total else 0.0 for v in variances[:kept]] + [0.0] * (dimensions - kept)
+    return Map((centred @ axes.T).astype(np.float32), explained, mean, axes)
 
 
 def tsne(

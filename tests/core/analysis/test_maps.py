@@ -32,6 +32,7 @@ def test_components_are_scikit_learns_but_for_the_sign(shape, dimensions):
         np.testing.assert_allclose(found.points[:, axis], sign * column, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(found.explained[:wanted], theirs.explained_variance_ratio_, rtol=1e-5, atol=1e-9)
     assert found.points.shape == (shape[0], dimensions) and not found.points[:, wanted:].any()
+    np.testing.assert_allclose(found.project(matrix[:2]), found.points[:2], atol=1e-4)
 
 
 @pytest.mark.parametrize("matrix", [np.zeros((0, 4)), np.zeros((5, 4)), np.ones((1, 3)), np.full((3, 1), 7.0)])
