@@ -18,10 +18,17 @@ from playground.header import build_header, wire_header
 from playground.parts import QUIET
 from playground.share import wire_share
 from playground.site import OWN, Site
-from playground.tabs import attention, decoding, tokenizer, training
+from playground.tabs import attention, decoding, embeddings, internals, tokenizer, training
 from playground.theme import script, stylesheet, theme
 
-TABS = [("Tokenizer", tokenizer), ("Attention", attention), ("Decoding", decoding), ("Training", training)]
+TABS = [
+    ("Tokenizer", tokenizer),
+    ("Attention", attention),
+    ("Internals", internals),
+    ("Embeddings", embeddings),
+    ("Decoding", decoding),
+    ("Training", training),
+]
 WAITING = 64  # requests that may wait; one more is told to come back
 
 
