@@ -1,9 +1,10 @@
 """Make a bundled run of a trained one: float16 weights, what inference and the page need, and a model card.
 
-    python -m core.bundle runs/NAME NOTES.md
+    python -m core.bundle runs/NAME NOTES.md [--snapshots]
 
 NOTES.md is the card's own text. The scores below it are those of the float16 weights that are shipped, measured here
-on the run's validation data, which were not trained on. Nothing that is only needed to train on is copied.
+on the run's validation data, which were not trained on. Nothing that is only needed to train on is copied; snapshots
+are, of a run that is there to be watched as it forms.
 """
 
 import json
@@ -11,12 +12,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from core.analysis.snapshots import snapshots
 from core.evaluate import evaluate
 from core.files import read_json, read_jsonl, write_json, write_text
 from core.run import BUNDLED, Status, load, read_metrics, save_model
 
 
-def bundle(directory: Path, notes: str, target: Path) -> dict[str, object]:
+def bundle(directory: Path, notes: str, target: Path, with_snapshots: bool = False) -> dict[str, object]:
     """Write the bundled run to `target`, measured as it will be used. Returns its scores."""
     run = load(str(directory))
     target.mkdir(parents=True, exist_ok=True)
@@ -24,6 +26,10 @@ def bundle(directory: Path, notes: str, target: Path) -> dict[str, object]:
         shutil.copyfile(directory / name, target / name)
     write_json(target / "config.json", read_json(directory / "config.json"))
     save_model(run.model, target / "model.safetensors", half=True)
+    if with_snapshots:
+        (target / "snapshots").mkdir(exist_ok=True)
+        for snapshot in snapshots(directory):
+            shutil.copyfile(snapshot.path, target / "snapshots" / snapshot.path.name)
     Status(state="done", step=run.config.train.max_steps, steps=run.config.train.max_steps).write(target)
     status = read_json(target / "status.json") | {"heartbeat": 0.0}
     write_json(target / "status.json", status)
@@ -55,5 +61,5 @@ def card(notes: str, scores: dict[str, object], samples: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    source = Path(sys.argv[1])
-    print(json.dumps(bundle(source, Path(sys.argv[2]).read_text(encoding="utf-8"), BUNDLED / source.name), indent=2))
+    source, notes = Path(sys.argv[1]), Path(sys.argv[2]).read_text(encoding="utf-8")
+    print(json.dumps(bundle(source, notes, BUNDLED / source.name, "--snapshots" in sys.argv[3:]), indent=2))

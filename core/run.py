@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.tokenizer import Tokenizer
 
 BUNDLED = Path(__file__).parent / "bundled"
-BUNDLED_ORDER = ["enja-transformer", "shakespeare-gpt", "pydocs-llama"]
+BUNDLED_ORDER = ["enja-transformer", "shakespeare-gpt", "pydocs-llama", "demo-transformer", "demo-gpt"]
 DEAD_AFTER = 120.0  # seconds without a heartbeat after which a run of a process that is not known counts as dead
 PLACE = "LLM_SCRATCH_PLACE"  # set for a training elsewhere: what status.json says of the place, as JSON
 

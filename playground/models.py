@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.hub import Progress
 from core.run import Run, find_run, list_runs, load
 
-KEPT = 4  # opened runs; the bundled ones and one more stay in memory
+KEPT = 6  # opened runs; the bundled ones and one more stay in memory
 FILES = (
     *("config.json", "tokenizer.json", "model.safetensors", "README.md", "scores.json"),
     # Of checkpoints of the hub:

@@ -1,9 +1,9 @@
 """`builtin:repeats`: passages that are said twice, a text on which a small model learns to look back.
 
-A passage is one to three of the English sentences of `builtin:enja`; of most of them the words are shuffled. The next
-line says it once more. What comes next in a shuffled passage nothing tells but the first time it was said, so that a
-model of two layers comes to look at what followed the same word before: an induction head (Olsson et al., "In-context
-Learning and Induction Heads", 2022), and the loss falls at once.
+A passage is one to three of the English sentences of `builtin:enja`, or their words shuffled, or as many made-up words.
+The next line says it once more. What comes next in shuffled and made-up words nothing tells but the first time they
+were said, so that a model of two layers comes to look at what followed the same word before: an induction head (Olsson
+et al., "In-context Learning and Induction Heads", 2022), and the loss falls at once.
 
 >>> text = repeats_corpus(max_examples=1).train[0]
 >>> first, second = text.split("\\n")
@@ -19,7 +19,8 @@ from core.data.phrases import Draw
 
 TRAIN_SENTENCES, HELD_OUT_SENTENCES = 80_000, 1_000
 MOST = 3  # sentences of a passage
-SHUFFLED = 0.7  # share of the passages
+AS_THEY_ARE, SHUFFLED = 0.3, 0.3  # shares of the passages; the others are of made-up words
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def repeats_corpus(max_examples: int = 0, seed: int = 0) -> Corpus:
@@ -43,10 +44,14 @@ def passages(sentences: int, seed: int, split: Split) -> list[str]:
     at = 0
     while at < len(given):
         count = 1 + int(draw.random() * MOST)
-        said = " ".join(given[at : at + count])
+        words = " ".join(given[at : at + count]).split(" ")
         at += count
-        if draw.chance(SHUFFLED):
-            said = " ".join(_shuffled(said.split(" "), draw))
+        kind = draw.random()
+        if kind >= AS_THEY_ARE + SHUFFLED:
+            words = [_made_up(draw) for _ in words]
+        elif kind >= AS_THEY_ARE:
+            words = _shuffled(words, draw)
+        said = " ".join(words)
         texts.append(f"{said}\n{said}")
     return texts
 
@@ -57,3 +62,11 @@ def _shuffled(words: list[str], draw: Draw) -> list[str]:
         other = int(draw.random() * (last + 1))
         words[last], words[other] = words[other], words[last]
     return words
+
+
+def _made_up(draw: Draw) -> str:
+    """A word of one to six letters, or a number, that nobody has said before."""
+    if draw.chance(0.1):
+        return str(int(draw.random() * 1_000))
+    word = "".join(draw.pick(LETTERS) for _ in range(1 + int(draw.random() * 6)))
+    return word.capitalize() if draw.chance(0.2) else word
