@@ -50,7 +50,7 @@ window.figures.add('switches', (figures) => {
           });
         }
       });
-      view.note([measured.length ? 'Red: the loss rises without this part, so the model needs it; blue: the loss falls.' : '', data.note].filter(Boolean).join(' '));
+      view.note([measured.length ? 'Orange: the loss rises without this part, so the model needs it; blue: the loss falls.' : '', data.note].filter(Boolean).join(' '));
     },
     table(data, state) {
       const off = new Set(state.off || data.off), rows = [];

@@ -1,7 +1,7 @@
 // Signed horizontal bars: one a row, or one for each of several series. Rows can be put together in groups, whose values are sums.
 window.figures.add('bars', (figures) => {
   const {svg, numbers, diverging, shorten, textWidth, format} = figures;
-  const MOST = 40;  // rows that are drawn; the smallest of more are put together
+  const MOST = 40;  // rows that are drawn; of more, the smallest (of two series those that change least) are put together
 
   function listed(data, state) {  // [{label, values, row}]: rows or groups, in the order that was chosen
     const {values} = numbers(data.values), wide = data.series.length, group = data.groups[Number(state.by)];
@@ -15,11 +15,11 @@ window.figures.add('bars', (figures) => {
       }
       list = [...sums.values()];
     }
-    const size = ({values: all}) => Math.max(...all.map((v) => v === v ? Math.abs(v) : 0));
+    const size = ({values: all}) => wide === 2 ? Math.abs(all[1] - all[0]) || 0 : Math.max(...all.map((v) => v === v ? Math.abs(v) : 0));
     if (list.length > MOST) {
       const kept = new Set([...list].sort((a, b) => size(b) - size(a)).slice(0, MOST)), others = list.filter((one) => !kept.has(one));
       list = list.filter((one) => kept.has(one));
-      list.push({label: `${others.length} smaller ones${data.total ? ', their sum' : ', their mean'}`, row: null, others: true,
+      list.push({label: `${others.length} others${data.total ? ', their sum' : ', their mean'}`, row: null, others: true,
         values: data.series.map((_, i) => others.reduce((sum, one) => sum + (one.values[i] || 0), 0) / (data.total ? 1 : others.length))});
     }
     if (state.order === 'size') list.sort((a, b) => (a.others ? 1 : 0) - (b.others ? 1 : 0) || size(b) - size(a));
@@ -31,7 +31,7 @@ window.figures.add('bars', (figures) => {
       const {data, state} = view, wide = data.series.length, digits = data.digits ?? 3;
       if (!data.rows.length) { view.note(data.note || 'There is nothing to draw.'); return; }
       if (data.groups.length) view.choice('by', 'Bars', [['row', data.row_axis || 'each'], ...data.groups.map(({title}, i) => [String(i), title])], 'row');
-      view.choice('order', 'Order', [['given', data.order || 'as given'], ['size', 'by size']], data.sorted ? 'size' : 'given');
+      view.choice('order', 'Order', [['given', data.order || 'as given'], ['size', wide === 2 ? 'by change' : 'by size']], data.sorted ? 'size' : 'given');
       const list = listed(data, state), {values} = numbers(data.values);
       if (data.total) list.push({label: data.total, row: null, sum: true, values: data.series.map((_, i) => { let sum = 0; for (let row = 0; row < data.rows.length; row++) sum += values[row * wide + i] || 0; return sum; })});
       const longest = Math.max(8, Math.floor(view.width * 0.36 / 7)), bar = wide > 1 ? 10 : 14, high = wide * bar + 7, key = wide > 1 ? 24 : 0;

@@ -60,7 +60,7 @@ window.figures.add('lens', (figures) => {
       const ground = under + 44 + 26 + CHART, wide = Math.min(view.width - left - 80, 620), step = rows > 1 ? wide / (rows - 1) : 0;
       const lines = [['final', `final choice ${data.final[here[1]]}`, 'var(--accent)'], ['followed', data.followed[here[1]], 'var(--token-6)']]
         .filter(([name], i) => i === 0 || (data.followed[here[1]] && data.followed[here[1]] !== data.final[here[1]]));
-      root.append(svg('text', {x: 8, y: under + 60, 'font-size': 12.5, 'font-weight': 600}, `Position ${data.positions[here[1]]}, behind “${shorten(data.read[here[1]], 18)}”: probability through the layers`));
+      root.append(svg('text', {x: 8, y: under + 60, 'font-size': 12.5, 'font-weight': 600}, `Position ${data.positions[here[1]]}, behind “${shorten(data.read[here[1]], 14)}”: ${short ? 'through' : 'probability through'} the layers`));
       for (const tick of [0, 0.5, 1]) root.append(svg('line', {x1: left, x2: left + wide, y1: ground - tick * CHART, y2: ground - tick * CHART, style: 'stroke: var(--line)'}), svg('text', {class: 'quiet', x: left - 8, y: ground - tick * CHART, 'text-anchor': 'end', 'dominant-baseline': 'central', 'font-size': 10.5}, tick));
       const every = Math.ceil(34 / (step || 34));
       for (let row = 0; row < rows; row += every) root.append(svg('text', {class: 'quiet', x: left + row * step, y: ground + 16, 'text-anchor': 'middle', 'font-size': 10.5}, layerName(data.layers[row], true)));
@@ -128,8 +128,8 @@ window.figures.add('lens', (figures) => {
         rows.push([layer, position, data.read[column], ...best, all.entropy.of(at), all.divergence.of(at), data.final[column], all.final.of(at), all.final_rank.of(at),
           data.followed[column], all.followed.of(at), all.followed_rank.of(at) || NaN, all.stream.of(at), ...data.added.map((_, i) => all[`added${i}`].of(at))]);
       }));
-      return {columns: ['layer', 'position', 'token read', ...Array.from({length: k}, (_, i) => [`token ${i + 1}`, `probability ${i + 1}`]).flat(), 'entropy', 'divergence', 'final choice', 'its probability', 'its rank',
-        'followed', 'its probability', 'its rank', 'stream', ...data.added.map(({title}) => `added by ${title}`)], rows};
+      return {columns: ['layer', 'position', 'token read', ...Array.from({length: k}, (_, i) => [`token ${i + 1}`, `probability ${i + 1}`]).flat(), 'entropy', 'divergence', 'final choice', 'final choice: probability', 'final choice: rank',
+        'followed', 'followed: probability', 'followed: rank', 'stream', ...data.added.map(({title}) => `added by ${title}`)], rows};
     },
   };
 });

@@ -18,7 +18,7 @@ def part_name(part: Part, cross: bool) -> str:
     """What a part is called, layers and heads from 1. cross: the model has cross-attention, so that it is said which.
 
     >>> part_name(Part("head", 0.5, 2, "cross", 4), True)
-    'layer 3 · cross head 5'
+    'L3 · cross head 5'
     """
     attention = f"{part.attention} " if cross and part.attention else ""
     norm = f"the norm after {part.attention or 'feed-forward'}" if part.layer >= 0 else "the last norm"
@@ -27,7 +27,7 @@ def part_name(part: Part, cross: bool) -> str:
         "attention bias": f"{attention or 'attention '}bias", "mlp": "feed-forward", "output bias": "output bias",
         "norm bias": f"bias of {norm}",
     }[part.kind]  # fmt: skip
-    return f"layer {part.layer + 1} · {what}" if part.layer >= 0 else what
+    return f"L{part.layer + 1} · {what}" if part.layer >= 0 else what
 
 
 def parts_spec(found: Attribution, title: str, subtitle: str, cross: bool, chosen: int | None = None) -> str:
@@ -65,7 +65,7 @@ def map_columns(found: Attribution) -> list[tuple[str, str, int]]:
 
 
 def map_spec(found: Attribution, title: str, subtitle: str) -> str:
-    """Layers by heads and networks: blue speaks for the token, red against it."""
+    """Layers by heads and networks: blue speaks for the token, orange against it."""
     columns = map_columns(found)
     layers = 1 + max(part.layer for part in found.parts)
     values = np.zeros((layers, len(columns)), np.float32)
@@ -77,7 +77,7 @@ def map_spec(found: Attribution, title: str, subtitle: str) -> str:
         "heatmap", "attribution-map", title, subtitle, values=packed(values), diverging=True, clicks=True,
         rows=[f"layer {layer + 1}" for layer in range(layers)], columns=[name for name, _, _ in columns],
         row_axis="layer", column_axis="what writes", row_name="layer", column_name="column", plain_names=True,
-        note="Blue speaks for the token, red against it. Choose a head to see where it read.",
+        note="Blue speaks for the token, orange against it. Choose a head to see where it read.",
     )  # fmt: skip
 
 

@@ -58,7 +58,7 @@ class AblationPart:
 
     @property
     def results(self) -> list[Any]:
-        return [self.message, self.off, self.outcome, self.next, self.losses]
+        return [self.message, self.outcome, self.next, self.losses]
 
     @property
     def views(self) -> list[Any]:
@@ -97,10 +97,14 @@ def build(site: Site, work: Work) -> AblationPart:
 
 
 def wire(part: AblationPart, work: gr.State) -> None:
-    asked = [work, part.off, part.how, part.position]
-    part.switches.select(switch_parts, asked, part.results, **QUIET)
-    part.how.input(write_instead, asked, part.results, **QUIET)
-    part.losses.select(look_behind, asked, [part.position, *part.results], **QUIET)
+    # What was clicked is noted at once and in order, whatever is still being computed.
+    clicked = QUIET | {"trigger_mode": "multiple", "concurrency_limit": 1}
+    part.switches.select(name_switched, part.off, part.off, **clicked)
+    part.losses.select(look_behind, part.position, part.position, **clicked)
+    gr.on(
+        [part.off.change, part.how.input, part.position.change], compare_parts,
+        [work, part.off, part.how, part.position], part.results, **QUIET,
+    )  # fmt: skip
     part.alone.click(
         switch_each, [work, part.off, part.how],
         [part.message, part.progress, part.switches, part.measured, part.alone, part.stop], concurrency_limit=2,
@@ -117,27 +121,28 @@ def show(work: Work, off: str, how: str, position: Any, measured: Any) -> tuple[
     except UserError:
         return *results, "", ""
     known = measured[1] if isinstance(measured, tuple) and measured[0] == _about(work, how) else None
-    return *results, _switches(work, reading, off, known), gr.skip() if known else ""
+    return *results, _switches(work, reading, off, how, known), gr.skip() if known else ""
 
 
-def switch_parts(work: Work, off: str, how: str, position: Any, event: gr.EventData) -> tuple[Any, ...]:
-    """A part was switched off or on: what is off now, and what that changes."""
+def name_switched(off: str, event: gr.EventData) -> str:
+    """A part was switched off or on: the names of what is off now."""
     given = event._data.get("off") if isinstance(event._data, dict) else None
-    if isinstance(given, list):
-        off = ",".join(name for name in given if isinstance(name, str))
-    return _results(work, off, how, position)
+    return (
+        ",".join(name for name in given[:5_000] if isinstance(name, str) and UNIT.fullmatch(name))
+        if isinstance(given, list)
+        else off
+    )
 
 
-def write_instead(work: Work, off: str, how: str, position: Any) -> tuple[Any, ...]:
-    """Something else is to be written in the parts' place."""
-    return _results(work, off, how, position)
-
-
-def look_behind(work: Work, off: str, how: str, position: Any, event: gr.EventData) -> tuple[Any, ...]:
+def look_behind(position: Any, event: gr.EventData) -> Any:
     """A token was chosen among the losses: what may stand there is what comes next behind the one before."""
     place = event._data.get("row") if isinstance(event._data, dict) else None
-    position = place if type(place) is int else position
-    return position, *_results(work, off, how, position)
+    return place if type(place) is int else position
+
+
+def compare_parts(work: Work, off: str, how: str, position: Any) -> tuple[Any, ...]:
+    """Others are switched off, something else is written in their place, or another position is looked at."""
+    return _results(work, off, how, position)
 
 
 def switch_each(work: Work, off: str, how: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
@@ -167,7 +172,7 @@ def switch_each(work: Work, off: str, how: str, request: gr.Request) -> Iterator
                     break
                 if time.monotonic() - drawn > EVERY:
                     drawn = time.monotonic()
-                    picture = _switches(work, reading, off, changes)
+                    picture = _switches(work, reading, off, how, changes)
                     yield gr.skip(), progress_html(done, count, "running"), picture, *_skips(3)
     except UserError as error:  # of the text, or the time that the page has
         problem = notice(str(error), "info" if done else "error")
@@ -175,7 +180,7 @@ def switch_each(work: Work, off: str, how: str, request: gr.Request) -> Iterator
         yield problem, "", *_skips(2), *ready
         return
     state = progress_html(done, count, "done" if done == count else "stopped")
-    yield problem, state, _switches(work, reading, off, changes), (_about(work, how), changes), *ready
+    yield problem, state, _switches(work, reading, off, how, changes), (_about(work, how), changes), *ready
 
 
 def stop_switching(request: gr.Request) -> None:
@@ -211,7 +216,7 @@ def blocks_of(reading: Reading) -> list[tuple[str, int, int]]:
 
 
 def _results(work: Work, off: str, how: str, position: Any) -> tuple[Any, ...]:
-    """Message, the names of what is off, texts and losses, next tokens, loss of each token."""
+    """Message, texts and mean losses, next tokens, loss of each token."""
     try:
         reading = reading_of(work)
         names, heads, networks = units(reading, off)
@@ -219,12 +224,12 @@ def _results(work: Work, off: str, how: str, position: Any) -> tuple[Any, ...]:
         place = position if type(position) is int and 0 <= position <= last else 0 if reading.is_translation else last
         found = _compare(work, reading, heads, networks, how, place)
     except UserError as error:
-        return notice(str(error)), gr.skip(), "", "", ""
+        return notice(str(error)), "", "", ""
     tokenizer = reading.run.tokenizer
     what = "Its translation" if reading.is_translation else "How it goes on"
     text = "target" if reading.is_translation else "text"
     return (
-        "", ",".join(names), outcome_html(found, len(names), what),
+        "", outcome_html(found, len(names), what),
         probabilities_spec(found, token_names(tokenizer, found.ids), reading.names[found.position]),
         losses_spec(found, token_names(tokenizer, found.targets), text),
     )  # fmt: skip
@@ -240,9 +245,10 @@ def _compare(
     return compare_ablation(reading, changed, position, NEXT, written=own)
 
 
-def _switches(work: Work, reading: Reading, off: str, changes: dict[str, np.ndarray] | None) -> str:
+def _switches(work: Work, reading: Reading, off: str, how: str, changes: dict[str, np.ndarray] | None) -> str:
     names, _, _ = units(reading, off)
-    return switches_spec(blocks_of(reading), names, work.model, reading.is_translation, changes)
+    note = f"Measured with {HOW[how == 'mean'][0]} written instead." if changes else ""
+    return switches_spec(blocks_of(reading), names, work.model, reading.is_translation, changes, note)
 
 
 def _about(work: Work, how: str) -> tuple[Any, ...]:

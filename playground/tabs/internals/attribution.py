@@ -55,10 +55,20 @@ def build(site: Site, work: Work) -> AttributionPart:
             [], value=None, label="Position, and what follows it", elem_id="attribution-position", elem_classes="grow"
         )
         token = gr.Dropdown(
-            [], value=None, label="Token (or type one)", allow_custom_value=True, elem_id="attribution-token"
+            [],
+            value=None,
+            label="Token (or type one)",
+            allow_custom_value=True,
+            elem_id="attribution-token",
+            elem_classes="grow",
         )
         other = gr.Dropdown(
-            [], value=None, label="Compared with (or type one)", allow_custom_value=True, elem_id="attribution-other"
+            [],
+            value=None,
+            label="Compared with (or type one)",
+            allow_custom_value=True,
+            elem_id="attribution-other",
+            elem_classes="grow",
         )
     with gr.Row(elem_classes="internals-row"):
         with gr.Column(scale=6, min_width=320):
@@ -75,8 +85,9 @@ def wire(part: AttributionPart, work: gr.State) -> None:
         [field.input for field in part.fields], choose_logit, [work, part.place, *part.fields],
         [part.message, part.place], **QUIET,
     )  # fmt: skip
-    part.bars.select(choose_part, [work, part.place], [part.bars, part.keys], **QUIET)
-    part.map.select(choose_cell, [work, part.place], [part.bars, part.keys], **QUIET)
+    every = QUIET | {"trigger_mode": "multiple"}
+    part.bars.select(choose_part, [work, part.place], [part.bars, part.keys], **every)
+    part.map.select(choose_cell, [work, part.place], [part.bars, part.keys], **every)
 
 
 def show(work: Work, place: str) -> tuple[Any, ...]:

@@ -75,6 +75,8 @@ def typed_token(reading: Reading, typed: str) -> int:
         raise TextError(f"There is no token {typed[:20]}: the model's ids go from 0 to {vocabulary - 1:,}.")
     tokenizer = reading.run.tokenizer.for_target() if reading.is_translation else reading.run.tokenizer
     text = from_signs(typed)
+    if not text:
+        raise TextError("Type a token, or # and its id.")
     special = tokenizer.special_tokens.get(text, vocabulary)
     if special < vocabulary:
         return special
