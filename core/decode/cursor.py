@@ -26,6 +26,7 @@ from core.decode.greedy_sample import draw
 from core.decode.paths import generator_of
 from core.decode.processors import build_processors
 from core.decode.scoring import TokenScore, score_tokens
+from core.decode.search import input_ids
 from core.decode.session import Prompt, Session, prepare
 from core.decode.state import Ends, check_number, process
 from core.errors import TextError
@@ -186,12 +187,9 @@ def cursor_at(run: "Run", text: str, written_ids: Sequence[int] = (), max_new_to
     `generate` cuts it. Raises TextError: nothing to translate, or what is written does not fit or goes beyond an end.
     """
     model = run.model
-    if model.is_encoder_decoder:
-        if not text.strip():
-            raise TextError("There is nothing to translate: type a text.")
-        ids = [*run.tokenizer.encode(text).ids, model.eos_id]
-    else:
-        ids = model.prompt_ids(run.tokenizer.encode(text).ids)
+    ids = input_ids(run, text)
+    if ids is None:
+        raise TextError("There is nothing to translate: type a text.")
     eos_id = model.eos_id if 0 <= model.eos_id < model.config.vocab_size else None
     config = GenerationConfig(max_new_tokens=max_new_tokens)
     reader = _Reader(run, prepare(model, [ids], config, model.bos_id, eos_id)[0])

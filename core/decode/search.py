@@ -91,17 +91,17 @@ def stream_ids(
     return _Decoder(model, config or GenerationConfig(), **options).stream(list(inputs))
 
 
-def _texts_to_ids(run: "Run", texts: Sequence[str] | str) -> tuple[list[list[int] | None], list[str]]:
+def input_ids(run: "Run", text: str) -> list[int] | None:
     """Ids with <s> before a prompt, if the model begins so, or </s> behind a source; None for an empty source."""
-    texts = [texts] if isinstance(texts, str) else list(texts)
     model = run.model
-    ids: list[list[int] | None] = []
-    for text in texts:
-        if model.is_encoder_decoder:
-            ids.append([*run.tokenizer.encode(text).ids, model.eos_id] if text.strip() else None)
-        else:
-            ids.append(model.prompt_ids(run.tokenizer.encode(text).ids))
-    return ids, texts
+    if not model.is_encoder_decoder:
+        return model.prompt_ids(run.tokenizer.encode(text).ids)
+    return [*run.tokenizer.encode(text).ids, model.eos_id] if text.strip() else None
+
+
+def _texts_to_ids(run: "Run", texts: Sequence[str] | str) -> tuple[list[list[int] | None], list[str]]:
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    return [input_ids(run, text) for text in texts], texts
 
 
 def _strategy(config: GenerationConfig) -> Callable[[Search], Iterator[list[Update]]]:

@@ -114,7 +114,7 @@ def _why(nodes: list[TreeNode], winner: int, second: int, config: GenerationConf
     best = nodes[winner]
     if best.state != "finished":
         return (
-            f"The settings removed every continuation before a hypothesis was finished; of those that ran, this one had "
+            "The settings removed every continuation before a hypothesis was finished; of those that ran, this one had "
             f"the highest score: {_sum(best, config)}."
         )
     if second == ROOT:

@@ -24,7 +24,7 @@ def utilities(texts: Sequence[str], metric: Literal["chrf", "bleu"]) -> NDArray[
     """
     if metric == "chrf":
         return _chrf([list("".join(text.split())) for text in texts])
-    return _bleu([words.split() for words in _tokenize(texts)])
+    return _bleu([words.split() for words in tokenized(texts)])
 
 
 def _matches(sequences: Sequence[Sequence[Hashable]], order: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -58,29 +58,37 @@ def _chrf(texts: Sequence[Sequence[str]]) -> NDArray[np.float64]:
 
 
 def _bleu(texts: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-    """The geometric mean of the precisions of orders 1 to 4, as far as the hypothesis has them, times the brevity
-    penalty. An order without a match counts 1/2, 1/4 ... matches; with no match at all the score is 0."""
     totals, commons = zip(*(_matches(texts, order) for order in range(1, BLEU_ORDER + 1)))
     lengths = [len(text) for text in texts]
     scores = np.zeros((len(texts), len(texts)))
     for i, own in enumerate(lengths):
-        orders = min(own, BLEU_ORDER)
         for j, other in enumerate(lengths):
-            if not any(common[i, j] for common in commons):
-                continue
-            smoothed, logs = 1.0, 0.0
-            for total, common in zip(totals[:orders], commons[:orders]):
-                matched = float(common[i, j])
-                if not matched:
-                    smoothed /= 2
-                    matched = smoothed
-                logs += math.log(100 * matched / total[i])
-            brevity = math.exp(min(0.0, 1 - other / own))
-            scores[i, j] = brevity * math.exp(logs / orders)
+            matches = [int(common[i, j]) for common in commons]
+            scores[i, j] = sentence_bleu(matches, [int(total[i]) for total in totals], own, other)
     return scores
 
 
-def _tokenize(texts: Sequence[str]) -> list[str]:
+def sentence_bleu(matches: Sequence[int], totals: Sequence[int], length: int, reference_length: int) -> float:
+    """BLEU from 0 to 100 of one text of `length` words: the geometric mean of its precisions of orders 1 to 4, as far
+    as it has n-grams of them, times the brevity penalty. An order without a match counts 1/2, 1/4 ... matches; with
+    no match at all the score is 0.
+
+    >>> round(sentence_bleu([3, 2, 1, 0], [4, 3, 2, 1], 4, 4), 6)
+    59.460356
+    """
+    if not any(matches):
+        return 0.0
+    smoothed, logs = 1.0, 0.0
+    orders = min(length, BLEU_ORDER)
+    for matched, total in zip(matches[:orders], totals[:orders]):
+        if not matched:
+            smoothed /= 2
+        logs += math.log(100 * (matched or smoothed) / total)
+    return math.exp(min(0.0, 1 - reference_length / length)) * math.exp(logs / orders)
+
+
+def tokenized(texts: Sequence[str]) -> list[str]:
+    """Words with spaces between them, as the evaluation cuts the language that the texts seem to be in."""
     from sacrebleu.metrics.bleu import BLEU
 
     from core.evaluate.translation import bleu_tokenizer, guess_language

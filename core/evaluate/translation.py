@@ -107,11 +107,14 @@ def loss_per_token(
 # ------------------------------------------------------------------------------------------------------ scores
 
 
-def bleu_score(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> Score:
-    """Corpus BLEU by sacreBLEU (Post, 2018), one reference each; `tokenize` is one of its tokenizers."""
+def bleu_score(
+    hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a", effective_order: bool = False
+) -> Score:
+    """Corpus BLEU by sacreBLEU (Post, 2018), one reference each; `tokenize` is one of its tokenizers. effective_order:
+    only the orders of n-grams that there are, for a single sentence that may be shorter than four words."""
     from sacrebleu.metrics.bleu import BLEU
 
-    metric = BLEU(tokenize=tokenize)
+    metric = BLEU(tokenize=tokenize, effective_order=effective_order)
     score = metric.corpus_score(list(hypotheses), [list(references)]).score
     return Score(score, str(metric.get_signature()))
 
