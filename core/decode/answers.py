@@ -92,6 +92,11 @@ def settings(text: str) -> GenerationConfig:
         values = json.loads(text)
     except (TypeError, ValueError, RecursionError):
         raise ConfigError("The decoding settings are no JSON: send the fields of a GenerationConfig.") from None
+    return settings_of(values)
+
+
+def settings_of(values: Any) -> GenerationConfig:
+    """The same from plain values."""
     config = from_dict(GenerationConfig, values, "decode")
     if config.max_new_tokens > MOST_NEW_TOKENS:
         raise ConfigError(f"decode.max_new_tokens must be at most {MOST_NEW_TOKENS:,}, not {config.max_new_tokens:,}.")

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.decode.result import Hypothesis
+from core.decode.config import GenerationConfig
+from core.decode.result import Generation, Hypothesis
 from core.decode.utility import BLEU_ORDER, sentence_bleu, tokenized
 from core.evaluate.translation import bleu_score, bleu_tokenizer, chrf_score, guess_language
 
@@ -97,6 +98,14 @@ def measures(
         tokens_per_second=len(logprobs) / seconds if seconds else None,
         forward_passes=forward_passes,
     )
+
+
+def measures_of(
+    generation: Generation, config: GenerationConfig, references: Sequence[str] | None = None, language: str = ""
+) -> Measures:
+    """Of one input's result: of all samples where they were drawn independently, else of the best hypothesis."""
+    hypotheses = generation.hypotheses if config.strategy == "sample" else generation.hypotheses[:1]
+    return measures(hypotheses, generation.seconds, generation.forward_passes, references, language)
 
 
 def content_ids(hypothesis: Hypothesis) -> list[int]:
