@@ -52,7 +52,7 @@ window.figures.add('curves', (figures) => {
         return {at};
       });
       let last = -100;
-      for (const v of canLog && state.log ? decades(lowX, highX) : ticks(lowX, highX, Math.max(2, wide / 110))) {
+      for (const v of canLog && state.log ? decades(lowX, highX) : ticks(lowX, highX, Math.max(3, wide / 90))) {
         if (atX(v) - last < 44) continue;
         root.append(svg('text', {class: 'quiet', x: last = atX(v), y: above + HIGH + 16, 'text-anchor': 'middle', 'font-size': 11}, short(v)));
       }

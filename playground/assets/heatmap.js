@@ -98,10 +98,15 @@ window.figures.add('heatmap', (figures) => {
       });
       board.addEventListener('pointerleave', leave);
       board.addEventListener('blur', leave);
-      board.addEventListener('click', () => { if (spot && data.clicks) view.send({row: spot[0], column: spot[1] + from}); });
+      function choose() {  // a cell, or of a matrix of layers and heads the head
+        const row = spot?.[0], column = spot?.[1] + from;
+        if (!spot || !data.clicks || column >= (data.clicks.heads ?? Infinity)) return;
+        view.send(data.clicks.kind ? {kind: data.clicks.kind, layer: row, head: column} : {row, column});
+      }
+      board.addEventListener('click', choose);
       board.addEventListener('keydown', (event) => {
         const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
-        if (event.key === 'Enter' && spot && data.clicks) view.send({row: spot[0], column: spot[1] + from});
+        if (event.key === 'Enter') choose();
         if (!step) return;
         event.preventDefault();
         point(clamp((spot ? spot[0] + step[0] : 0), 0, high - 1), clamp((spot ? spot[1] + step[1] : 0), 0, wide - 1), event);

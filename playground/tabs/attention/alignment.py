@@ -69,6 +69,10 @@ class AlignmentPart:
         return [self.number, self.rows, self.whose, self.count]
 
     @property
+    def opens(self) -> gr.HTML:
+        return self.errors
+
+    @property
     def shared(self) -> dict[str, Any]:
         return {"sentence": self.number, "rows": self.rows}
 
