@@ -1,95 +1,98 @@
-"""Side by side: greedy, beam search and a third strategy on the header's text, as they are written.
+"""Side by side: up to six columns, each with a strategy of its own, on the same model and text, as they are written.
 
-One generator drives the three streams in turn, a step each, so that a column's speed is measured on its own steps and
-stopping takes effect within one of them. A newer request of the same page makes an older one end. On Modal the streams
-come from one container; there too stopping takes effect at once, while it starts as well.
+All settings are one text (see playground.tabs.decoding.settings), which also stands in the page's address; the form
+edits the column that is chosen.
 """
 
 import time
-from collections import OrderedDict
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
-from threading import Lock
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from core.decode.config import GenerationConfig
-from core.errors import RunError, UserError
-from playground.decoding_form import (
-    LOCAL,
-    LONGEST,
-    MAX_BEAMS,
-    MAX_SAMPLES,
-    MODAL,
-    PLACES,
-    THIRD,
-    assistants,
-    chosen_assistant,
-    configs,
-    titles,
-)
+from core.errors import ConfigError, RunError, UserError
+from core.evaluate.degeneration import first_divergence
+from playground.decoding_form import LOCAL, MODAL, PLACES, chosen_assistant
 from playground.header import NO_MODEL
 from playground.models import get_run
 from playground.parts import QUIET
+from playground.running import page_of
 from playground.site import Site
-from playground.tabs.decoding.there import steps_there, with_event, write_there
-from playground.tabs.decoding.work import Work
-from playground.views.decoding import Column, column_html
-
-REFRESH = 0.06  # seconds between two pictures of a column
-INTRO = (
-    '<p class="decoding-intro">Three ways to choose the next token, on the same model and text; '
-    "the third is for you to pick. "
-    '<span class="decoding-scale">certain <span aria-hidden="true"></span> unlikely.</span> '
-    "Point at a token, or move to it with Tab, to see what else was likely.</p>"
+from playground.tabs.decoding.form import Form, box_label, build_form, edited, shown
+from playground.tabs.decoding.settings import (
+    FIRST,
+    MAX_COLUMNS,
+    NEXT,
+    Column,
+    Settings,
+    config_of,
+    dump,
+    for_model,
+    preset_column,
+    preset_of,
+    read,
+    title_of,
 )
+from playground.tabs.decoding.work import Work
+from playground.tabs.decoding.writing import Wanted, boards, written
+from playground.views import decoding as views
+from playground.views.column_settings import agreement, chips_html
+from playground.views.decoding import column_html
+from playground.views.notice import notice
+
+INTRO = (
+    '<p class="decoding-intro">Ways to choose the next token, on the same model and text. '
+    '<span class="decoding-scale">certain <span aria-hidden="true"></span> unlikely.</span> '
+    "Point at a token to see what else was likely; click it, and choose another to go on from there.</p>"
+)
+# What is clicked in a column or on a chip is sent as {act, column, …}; assets/decoding-columns.js sends the rest.
+SEND = """
+element.send = (data) => trigger('select', data);
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-act]');
+  if (!button) return;
+  const column = button.dataset.column ?? button.closest('[data-column]')?.dataset.column ?? -1;
+  trigger('select', {act: button.dataset.act, column: Number(column)});
+});
+"""
+STREAM: dict[str, Any] = {
+    "show_progress": "hidden", "trigger_mode": "multiple", "concurrency_limit": None, "api_visibility": "private"
+}  # fmt: skip
+LONGEST_BRANCH = 1_000  # tokens
 
 
 @dataclass
 class ColumnsPart:
-    columns: list[gr.HTML]
+    where: gr.Radio
     run: gr.Button
     stop: gr.Button
-    beams: gr.Slider
-    length_penalty: gr.Slider
-    temperature: gr.Slider
-    top_p: gr.Slider
-    top_k: gr.Slider
-    max_new_tokens: gr.Slider
-    repetition_penalty: gr.Slider
-    seed: gr.Number
-    third: gr.Dropdown
-    diversity_penalty: gr.Slider
-    penalty_alpha: gr.Slider
-    assistant: gr.Dropdown
-    drafts: gr.Slider
-    samples: gr.Slider
-    metric: gr.Dropdown
-    where: gr.Radio
-    order: gr.State  # changes when the columns are to be written
-
-    @property
-    def settings(self) -> list[Any]:
-        return [
-            self.beams, self.length_penalty, self.temperature, self.top_p, self.top_k, self.max_new_tokens,
-            self.repetition_penalty, self.seed, self.third, *self.of_the_third, self.where,
-        ]  # fmt: skip
-
-    @property
-    def of_the_third(self) -> list[Any]:
-        """Shown as far as they act on the third column."""
-        return [
-            self.diversity_penalty, self.penalty_alpha, self.assistant, self.drafts, self.samples, self.metric
-        ]  # fmt: skip
+    message: gr.HTML
+    chips: gr.HTML
+    form: Form
+    agreement: gr.HTML
+    columns: list[gr.HTML]
+    settings: gr.Textbox
+    chosen: gr.State  # the column that the form edits
+    typed: gr.State  # assistants that somebody has typed here
+    order: gr.State  # changes when the columns are to be written; 0 before the part was opened
 
     @property
     def views(self) -> list[Any]:
-        return [*self.columns, self.order]
+        return [*self.head, self.order]
+
+    @property
+    def head(self) -> list[Any]:
+        """What `head` gives, in this order."""
+        return [self.message, self.chosen, self.chips, *self.form.views]
 
     @property
     def inputs(self) -> list[Any]:
-        return self.settings
+        return [self.settings, self.where, self.chosen]
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {"columns": self.settings}
 
 
 def build(site: Site, work: Work) -> ColumnsPart:
@@ -102,218 +105,248 @@ def build(site: Site, work: Work) -> ColumnsPart:
             places, value=LOCAL, label="Where", show_label=False, container=False, min_width=210, scale=0,
             elem_id="decoding-where", visible=modal,
         )  # fmt: skip
-        third = gr.Dropdown(
-            [(title, strategy) for strategy, title in THIRD.items()], value="sample", elem_id="decoding-third",
-            label="Third strategy", show_label=False, container=False, min_width=190, scale=0,
-        )  # fmt: skip
         run = gr.Button("Run", variant="primary", min_width=90, scale=0, elem_id="decoding-run")
         stop = gr.Button("Stop", variant="stop", min_width=90, scale=0, elem_id="decoding-stop")
+    chips = gr.HTML(_chips(FIRST, 0), elem_id="decoding-chips", padding=False, js_on_load=SEND)
+    message = gr.HTML("", js_on_load=None, elem_id="decoding-message")
+    form = build_form(site, work, FIRST.columns[0])
+    says = gr.HTML("", js_on_load=None, elem_id="decoding-agreement", padding=False)
     with gr.Row(elem_classes="decoding-columns", equal_height=False):
-        waiting = [Column(title, config) for title, config in zip(titles(), configs(), strict=True)]
+        waiting = [views.Column(title_of(column), config_of(column)) for column in FIRST.columns]
+        html = [column_html(column, place=place) for place, column in enumerate(waiting)]
         columns = [
-            gr.HTML(column_html(column), elem_id=f"decoding-{name}", padding=False, js_on_load=None)
-            for name, column in zip(("greedy", "beam", "top-p"), waiting, strict=True)
+            gr.HTML(value, elem_id=f"decoding-column-{place + 1}", padding=False, js_on_load=SEND)
+            for place, value in enumerate([*html, *[""] * (MAX_COLUMNS - len(html))])
         ]
-    with gr.Accordion("Settings", open=False), gr.Row():
-        beams = gr.Slider(1, min(MAX_BEAMS, site.beams), 5, step=1, label="Beams", min_width=220)
-        length_penalty = gr.Slider(
-            -1, 3, 1.0, step=0.1, label="Length penalty", info="Above 0 favours longer", min_width=220
-        )
-        temperature = gr.Slider(0, 2, 1.0, step=0.05, label="Temperature", info="0 is greedy", min_width=220)
-        top_p = gr.Slider(0.05, 1, 0.9, step=0.05, label="Top-p", info="1 is off", min_width=220)
-        top_k = gr.Slider(0, 200, 0, step=1, label="Top-k", info="0 is off", min_width=220)
-        longest = min(LONGEST, site.new_tokens)
-        max_new_tokens = gr.Slider(1, longest, 60, step=1, label="Longest, in tokens", min_width=220)
-        repetition_penalty = gr.Slider(
-            1, 2, 1.0, step=0.05, label="Repetition penalty", info="1 is off; acts on all columns", min_width=220
-        )
-        seed = gr.Number(0, label="Seed", precision=0, info="Of whatever is drawn", min_width=220)
-        diversity_penalty = gr.Slider(
-            0, 5, 0.5, step=0.1, label="Diversity penalty", info="Of diverse beams", min_width=220, visible=False
-        )
-        penalty_alpha = gr.Slider(
-            0, 1, 0.6, step=0.05, label="Degeneration penalty", info="Of contrastive search; top-k: its candidates",
-            min_width=220, visible=False,
-        )  # fmt: skip
-        assistant = gr.Dropdown(
-            assistants(work.model), label="Assistant", info="Runs of the same tokenizer", min_width=220, visible=False,
-            allow_custom_value=True,  # else a page whose list is about to change is refused
-        )  # fmt: skip
-        drafts = gr.Slider(1, 20, 5, step=1, label="Drafts", info="Tokens in one go", min_width=220, visible=False)
-        samples = gr.Slider(
-            2, min(MAX_SAMPLES, site.samples), 16, step=1, label="Samples", info="To choose from", min_width=220,
-            visible=False,
-        )  # fmt: skip
-        metric = gr.Dropdown(
-            [("chrF", "chrf"), ("BLEU", "bleu")], value="chrf", label="Likeness", info="Of minimum Bayes risk",
-            min_width=220, visible=False,
-        )  # fmt: skip
+    settings = gr.Textbox("", label="Columns", visible="hidden", elem_id="decoding-settings")
     return ColumnsPart(
-        columns, run, stop, beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed,
-        third, diversity_penalty, penalty_alpha, assistant, drafts, samples, metric, where, gr.State(0),
-    )  # fmt: skip
+        where, run, stop, message, chips, form, says, columns, settings, gr.State(0), gr.State(()), gr.State(0)
+    )
 
 
 def wire(part: ColumnsPart, work: gr.State) -> None:
-    gr.on(
-        [part.order.change, part.run.click, part.third.input, part.where.input],
-        decode_columns, [work, *part.settings], part.columns,
-        show_progress="hidden", trigger_mode="multiple", concurrency_limit=None, api_visibility="private",
-    )  # fmt: skip
-    gr.on([part.order.change, part.third.input], show_settings, [work, part.third, part.assistant], part.of_the_third,
-          **QUIET)  # fmt: skip
+    inputs = [work, part.settings, part.where, part.typed]
+    shown_columns = [part.agreement, *part.columns]
+    gr.on([part.order.change, part.settings.change, part.where.input], decode_columns, [*inputs, part.order],
+          shown_columns, **STREAM)  # fmt: skip
+    part.run.click(write_again, inputs, shown_columns, **STREAM)
     part.stop.click(stop_columns, None, None, queue=False, show_progress="hidden", api_visibility="private")
+    form, now = part.form, [work, part.settings, part.chosen]
+    fields: list[Any] = [*form.fields.values(), form.assistant, form.together]
+    reshaping: list[Any] = [form.strategy, form.drawn]
+    gr.on(
+        [field.input for field in fields],
+        edit_column, [*now, part.typed, form.together, *form.values],
+        [part.settings, part.typed, part.chips, form.box, form.preset, form.sentence], **QUIET,
+    )  # fmt: skip
+    gr.on([field.input for field in reshaping], change_strategy, [*now, *form.values],
+          [part.settings, *part.head], **QUIET)  # fmt: skip
+    form.preset.input(choose_preset, [*now, form.preset], [part.settings, *part.head], **QUIET)
+    gr.on([part.chips.select, *[column.select for column in part.columns]], act_on_columns, now,
+          [part.settings, *part.head], **QUIET)  # fmt: skip
 
 
-def show(work: Work, *settings: Any) -> list[Any]:
-    """Values of `views`: nothing yet, and the order to write."""
-    return [*[gr.skip()] * 3, time.monotonic_ns()]
+def show(work: Work, settings: Any, where: Any, chosen: Any) -> list[Any]:
+    """Values of `views`: the settings as they are, and the order to write."""
+    return [*head(work, settings, chosen), time.monotonic_ns()]
 
 
-def show_settings(work: Work, third: str, assistant: str | None) -> list[Any]:
-    """The settings that act on the third column, and the runs that can assist the model."""
-    choices = assistants(work.model)
-    names = [name for _, name in choices]
-    shown = {
-        "diversity_penalty": third == "diverse_beam", "penalty_alpha": third == "contrastive",
-        "assistant": third == "assisted", "drafts": third == "assisted", "samples": third in ("best_of", "mbr"),
-        "metric": third == "mbr",
-    }  # fmt: skip
-    updates = [gr.update(visible=visible) for visible in shown.values()]
-    chosen = assistant if assistant in names else next(iter(names), None)
-    updates[2] = gr.update(visible=shown["assistant"], choices=choices, value=chosen)
-    return updates
+# ------------------------------------------------------------------------------------------------- the settings
 
 
-# ------------------------------------------------------------------------------------------------------- events
+def head(work: Work, settings: Any, chosen: Any, open: bool | None = None) -> list[Any]:
+    """Message, the chosen column, chips and the form: values of `ColumnsPart.head`."""
+    found, problem = _read(settings)
+    chosen = _place(found, chosen)
+    return [
+        notice(problem), chosen, _chips(found, chosen),
+        *shown(work, chosen, found.columns[chosen], found.together, open),
+    ]  # fmt: skip
 
 
-class _Requests:
-    """Which request of a page is the newest, and whether it was asked to stop."""
-
-    def __init__(self) -> None:
-        self.newest: OrderedDict[str, list] = OrderedDict()  # page -> [number, stopped]
-        self.lock = Lock()
-
-    def begin(self, page: str) -> int:
-        with self.lock:
-            number = self.newest.pop(page, [0])[0] + 1
-            self.newest[page] = [number, False]
-            while len(self.newest) > 1_000:
-                self.newest.popitem(last=False)
-            return number
-
-    def stop(self, page: str) -> None:
-        with self.lock:
-            if page in self.newest:
-                self.newest[page][1] = True
-
-    def state(self, page: str, number: int) -> str:
-        with self.lock:
-            newest, stopped = self.newest.get(page, (number, False))
-        return "old" if newest != number else "stopped" if stopped else "going"
+def edit_column(
+    work: Work, settings: Any, chosen: Any, typed: Any, together: Any, *values: Any
+) -> tuple[str, Any, str, Any, str, str]:
+    """A field of the form was changed."""
+    found, _ = _read(settings)
+    chosen = _place(found, chosen)
+    column = edited(found.columns[chosen], *values)
+    found = found._replace(together=together is True).with_column(chosen, column)
+    assistant = column.get("assistant", "")
+    if assistant and assistant not in typed:
+        typed = (*typed[-8:], assistant)
+    column = found.columns[chosen]
+    label, name, sentence = box_label(chosen, column), preset_of(column) or "", ""
+    return dump(found), typed, _chips(found, chosen), gr.update(label=label), name, sentence
 
 
-_requests = _Requests()
+def change_strategy(work: Work, settings: Any, chosen: Any, *values: Any) -> list[Any]:
+    """Another strategy: other fields."""
+    found, _ = _read(settings)
+    chosen = _place(found, chosen)
+    return _now(work, found.with_column(chosen, edited(found.columns[chosen], *values)), chosen)
+
+
+def choose_preset(work: Work, settings: Any, chosen: Any, name: Any) -> list[Any]:
+    found, _ = _read(settings)
+    chosen = _place(found, chosen)
+    try:
+        column = preset_column(found.columns[chosen], name) if name else found.columns[chosen]
+    except ConfigError:
+        column = found.columns[chosen]
+    return _now(work, found.with_column(chosen, column), chosen)
+
+
+def act_on_columns(work: Work, settings: Any, chosen: Any, event: gr.EventData) -> list[Any]:
+    """A chip, or something in a column, was clicked."""
+    found, _ = _read(settings)
+    data = event._data if isinstance(event._data, dict) else {}
+    act, place = data.get("act"), data.get("column")
+    columns, chosen = found.columns, _place(found, chosen)
+    if act == "add" and len(columns) < MAX_COLUMNS:
+        have = [preset_of(column) for column in columns]
+        name = next((name for name in NEXT if name not in have), NEXT[0])
+        found = found._replace(columns=(*columns, preset_column(columns[0], name)))
+        return _now(work, found, len(columns), open=True)
+    if type(place) is not int or not 0 <= place < len(columns):
+        return _now(work, found, chosen)
+    if act == "choose":
+        return _now(work, found, place, open=True)
+    if act == "remove" and len(columns) > 1:
+        found = found._replace(columns=(*columns[:place], *columns[place + 1 :]))
+        return _now(work, found, chosen - (chosen > place))
+    if act == "branch" and _ids(data.get("ids")):
+        return _now(work, _branched(found, place, data["ids"]), place)
+    if act == "unbranch":
+        return _now(work, _branched(found, place, []), place)
+    return _now(work, found, chosen)
+
+
+def _branched(settings: Settings, place: int, ids: list[int]) -> Settings:
+    column = {name: value for name, value in settings.columns[place].items() if name != "forced_prefix_ids"}
+    return settings.with_column(place, column | ({"forced_prefix_ids": ids} if ids else {}))
+
+
+def _ids(value: Any) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= LONGEST_BRANCH and all(
+        type(token) is int and 0 <= token < 2**31 for token in value
+    )  # fmt: skip
+
+
+def _now(work: Work, settings: Settings, chosen: int, open: bool | None = None) -> list[Any]:
+    text = dump(settings)
+    return [text, *head(work, text, chosen, open)]
+
+
+def _read(settings: Any) -> tuple[Settings, str]:
+    """The settings; those that the page opens with, and why, if they cannot be read."""
+    try:
+        return read(settings), ""
+    except ConfigError as error:
+        return FIRST, f"{error} These are the usual ones."
+
+
+def _place(settings: Settings, chosen: Any) -> int:
+    return min(max(chosen, 0), len(settings.columns) - 1) if type(chosen) is int else 0
+
+
+def _chips(settings: Settings, chosen: int) -> str:
+    return chips_html([title_of(column) for column in settings.columns], chosen, MAX_COLUMNS)
+
+
+# -------------------------------------------------------------------------------------------------- the columns
 
 
 def stop_columns(request: gr.Request) -> None:
-    _requests.stop(_page(request))
+    boards.stop(page_of(request))
 
 
 def decode_columns(
-    work: Work,
-    beams: int,
-    length_penalty: float,
-    temperature: float,
-    top_p: float,
-    top_k: int,
-    max_new_tokens: int,
-    repetition_penalty: float,
-    seed: int,
-    third: str,
-    diversity_penalty: float,
-    penalty_alpha: float,
-    assistant: str | None,
-    drafts: int,
-    samples: int,
-    metric: str,
-    where: str,
-    request: gr.Request,  # gradio hands it over by its place, so the settings are named one by one
-) -> Iterator[list[str]]:
-    """Write the three columns; yields their HTML as they grow. What goes wrong is said in the columns."""
-    page = _page(request)
-    number = _requests.begin(page)
-    model, text = work
-    columns = [Column(title, config) for title, config in zip(titles(third), configs(), strict=True)]
+    work: Work, settings: Any, where: Any, typed: Any, order: Any, request: gr.Request
+) -> Iterator[list[Any]]:
+    """Write what has not been written yet; yields what the columns share, and their HTML as they grow."""
+    if not order:  # nobody has opened the part yet
+        yield [gr.skip()] * (1 + MAX_COLUMNS)
+        return
+    yield from _write(work, settings, where, typed, page_of(request), fresh=False)
+
+
+def write_again(work: Work, settings: Any, where: Any, typed: Any, request: gr.Request) -> Iterator[list[Any]]:
+    """Write all columns anew."""
+    yield from _write(work, settings, where, typed, page_of(request), fresh=True)
+
+
+def _write(work: Work, settings: Any, where: Any, typed: Any, page: str, fresh: bool) -> Iterator[list[Any]]:
+    """What goes wrong is said in the columns."""
+    found, _ = _read(settings)
+    wanted = [_wanted(column) for column in found.columns]
+    shown: list[tuple[Any, ...]] = [()] * MAX_COLUMNS
+    tokenizer = None
     try:
-        chosen = configs(
-            beams, length_penalty, temperature, top_p, top_k, max_new_tokens, repetition_penalty, seed, third,
-            diversity_penalty, penalty_alpha, drafts, samples, metric,
-        )  # fmt: skip
-        columns = [replace(c, config=config) for c, config in zip(columns, chosen, strict=True)]
-        if not model:
+        if not work.model:
             raise RunError(NO_MODEL)
-        run = get_run(model)
+        run = get_run(work.model)
         if where != MODAL:
             run.model  # noqa: B018 - read from disk here, so that a broken file is said in place
-        # What this model must never write, and what ends a text of it, is not up to the settings.
-        own = {name: getattr(run.config.decode, name) for name in ("bad_words_ids", "stop_ids", "forced_prefix_ids")}
-        columns = [replace(column, config=replace(column.config, **own)) for column in columns]
-        helper = chosen_assistant(model, assistant) if third == "assisted" else model
-        if where == MODAL:
-            steps = steps_there(model, text or "", [column.config for column in columns], helper, REFRESH)
-            pictures = write_there(steps, columns, lambda: _requests.state(page, number), REFRESH)
-        else:
-            streams = [_stream(run, text or "", column.config, helper) for column in columns]
-            pictures = _write(streams, columns, lambda: _requests.state(page, number))
-        for picture in pictures:
-            columns = picture
-            yield [column_html(column, run.tokenizer) for column in columns]
+        tokenizer = run.tokenizer
+        wanted = [_for_run(one, column, work, run, typed) for one, column in zip(wanted, found.columns, strict=True)]
+        for columns in written(work, run, wanted, where, page, fresh):
+            yield _picture(columns, tokenizer, shown)
     except UserError as error:
-        yield [column_html(replace(column, state="failed", message=str(error))) for column in columns]
+        failed = [views.Column(one.title, one.config, "failed", message=str(error)) for one in wanted]
+        yield _picture(failed, tokenizer, shown)
 
 
-def _stream(run: Any, text: str, config: GenerationConfig, assistant: str) -> Generator[Any, None, None]:
-    """A column's events; nothing is done before the first is asked for, so that its errors are its own."""
-    from core.decode import stream
-
-    helper = get_run(assistant) if config.strategy == "assisted" else None
-    yield from stream(run, text, config, trace=True, assistant=helper)
-
-
-def _write(streams: list[Generator[Any, None, None]], columns: list[Column], ask: Any) -> Iterator[list[Column]]:
-    """All columns after each picture; the last one when all are done, or at the step at which it was stopped."""
-    columns = [replace(column, state="writing") for column in columns]
-    shown = 0.0
-    while any(column.state == "writing" for column in columns):
-        for place, events in enumerate(streams):
-            if columns[place].state != "writing":
-                continue
-            said = ask()
-            if said != "going":
-                for each in streams:
-                    each.close()
-                if said == "stopped":
-                    yield [replace(c, state="stopped") if c.state == "writing" else c for c in columns]
-                return
-            columns[place] = _advance(columns[place], events)
-        if time.monotonic() - shown >= REFRESH:
-            shown = time.monotonic()
-            yield columns
-    yield columns
-
-
-def _advance(column: Column, events: Iterator[Any]) -> Column:
-    """One more step of one column."""
-    began = time.perf_counter()
+def _wanted(column: Column) -> Wanted:
     try:
-        event = next(events, None)
-    except UserError as error:  # of this column's settings; the others go on
-        return replace(column, state="failed", message=str(error))
-    column = replace(column, seconds=column.seconds + time.perf_counter() - began)
-    return with_event(column, event) if event is not None else replace(column, state="done")
+        return Wanted(title_of(column), config_of(column), column.get("assistant", ""))
+    except ConfigError as error:
+        return Wanted(title_of(column), None, problem=str(error))
 
 
-def _page(request: gr.Request | None) -> str:
-    return str(getattr(request, "session_hash", None) or "")
+def _for_run(wanted: Wanted, column: Column, work: Work, run: Any, typed: Any) -> Wanted:
+    """The settings as the model needs them, and an assistant that can assist it."""
+    if wanted.config is None:
+        return wanted
+    helper = ""
+    if wanted.config.strategy == "assisted":
+        helper = chosen_assistant(work.model, wanted.assistant, typed if isinstance(typed, (list, tuple)) else ())
+    return wanted._replace(config=for_model(wanted.config, run.config.decode), assistant=helper)
+
+
+def _picture(columns: Sequence[views.Column], tokenizer: Any, shown: list[tuple[Any, ...]]) -> list[Any]:
+    """What the columns share, and the HTML of those that have changed since they were shown."""
+    shared, parts = _divergence(columns)
+    html: list[Any] = []
+    for place in range(MAX_COLUMNS):
+        now = (columns[place], parts[place]) if place < len(columns) else (None, None)
+        if shown[place] and shown[place][0] is now[0] and shown[place][1] == now[1]:
+            html.append(gr.skip())
+            continue
+        shown[place] = now
+        html.append("" if now[0] is None else column_html(now[0], tokenizer, place, now[1]))
+    return [shared, *html]
+
+
+def _divergence(columns: Sequence[views.Column]) -> tuple[str, list[int | None]]:
+    """How far the columns are the same, in words; and of each the position at which it parts from the first one (of
+    the first, at which another parts from it), None where it has not."""
+    there = [place for place, column in enumerate(columns) if column.hypothesis is not None]
+    parts: list[int | None] = [None] * len(columns)
+    if len(there) < 2:
+        return "", parts
+    first, *others = there
+    for place in others:
+        parts[place] = _parts_at(columns[first], columns[place])
+    known = [position for place in others if (position := parts[place]) is not None]
+    parts[first] = min(known, default=None)
+    if not known and any(columns[place].state == "writing" for place in there):
+        return "", parts
+    return agreement(first, parts[first]), parts
+
+
+def _parts_at(one: views.Column, other: views.Column) -> int | None:
+    assert one.hypothesis is not None and other.hypothesis is not None
+    position = first_divergence([one.hypothesis.ids, other.hypothesis.ids])
+    ends = position is not None and position >= min(len(one.hypothesis.ids), len(other.hypothesis.ids))
+    return None if ends and "writing" in (one.state, other.state) else position

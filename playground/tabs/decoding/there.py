@@ -11,15 +11,22 @@ from playground.views.decoding import Column
 
 
 def with_event(column: Column, event: Any) -> Column:
-    if event.generation is None:
-        if event.sample:  # of several samples the first is shown until one is chosen
-            return column
-        return replace(column, hypothesis=event.hypothesis, beams=event.beams)
-    generation, config = event.generation, column.config
-    return replace(
-        column, state="done", hypothesis=generation.best, work=generation.work, truncated=generation.truncated,
-        beams=generation.hypotheses if config.searches_beams or config.reranks else [],
-    )  # fmt: skip
+    config = column.config
+    assert config is not None
+    generation = event.generation
+    if generation is not None:
+        several = config.searches_beams or config.reranks or len(generation.hypotheses) > 1
+        return replace(
+            column, state="done", hypothesis=generation.best, work=generation.work, truncated=generation.truncated,
+            beams=generation.hypotheses if several else [],
+        )  # fmt: skip
+    if config.draws and not config.reranks and config.num_paths > 1:
+        samples = list(column.beams)
+        samples[event.sample : event.sample + 1] = [event.hypothesis]
+        return replace(column, hypothesis=samples[0], beams=samples)
+    if event.sample:  # of several samples the first is shown until one is chosen
+        return column
+    return replace(column, hypothesis=event.hypothesis, beams=event.beams)
 
 
 def steps_there(
