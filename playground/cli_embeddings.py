@@ -1,7 +1,7 @@
 """The words of `llm-scratch embeddings ACTION`, for playground.cli.
 
-Vectors are a run's (--run), or word vectors that were trained here (--vectors). Token ids count from 0, positions from
-1. Results as JSON:
+Vectors are a run's (--run), or word vectors that were trained here (--vectors). Token ids and positions count from
+0. Results as JSON:
 
     neighbours  {"vectors", "metric", "results": [{"query", "id", "token", "norm", "neighbours": [{"id", "token",
                 "value"}]}]}

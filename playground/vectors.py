@@ -41,7 +41,7 @@ def vectors_of(work: Work) -> Vectors:
     key = _key(work)
     if work.source.startswith(OWN):
         name = work.source.removeprefix(OWN)
-        return _kept.get(key, lambda: word_vectors(open_vectors(name), f"Word2Vec {name}"))
+        return _kept.get(key, lambda: word_vectors(open_vectors(name), f"word vectors {name}"))
     run = models.get_run(work.model)
     # With tied embeddings both matrices are one.
     which = "output" if work.source == OUTPUT and OUTPUT in matrices(run) else "input"

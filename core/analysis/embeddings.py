@@ -83,6 +83,13 @@ class Vectors:
             return np.arange(len(self))
         return np.argsort(-self.counts, kind="stable")
 
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """(V,): 0 for the most frequent token, 1 for the next ..."""
+        ranks = np.empty(len(self), np.int64)
+        ranks[self.by_frequency] = np.arange(len(self))
+        return ranks
+
 
 @dataclass(frozen=True)
 class Neighbour:

@@ -23,10 +23,10 @@ window.figures.add('map', (figures) => {
 
   return {
     draw(view) {
-      const {data, state} = view, {shape: [count, deep], values} = numbers(data.points), norms = numbers(data.norms).values;
+      const {data, state} = view, {shape: [count, deep], values} = numbers(data.points), norms = numbers(data.norms).values, ranks = numbers(data.ranks).values;
       if (!count) { view.note('There is nothing to draw.'); return; }
       view.field('find', 'Search', 'part of a token');
-      view.choice('paint', 'Colours', [['kind', 'kind of token'], ['norm', 'vector length'], ['text', 'tokens of the text']], 'kind');
+      view.choice('paint', 'Colours', [['kind', 'kind of token'], ['norm', 'vector length'], ['rank', 'frequency'], ['text', 'tokens of the text']], 'kind');
       view.toggle('labels', 'Names', true);
       view.slider('zoom', 'Zoom', 1, 12, 0.25, 1);
       if (deep === 3) {
@@ -47,7 +47,8 @@ window.figures.add('map', (figures) => {
       // ---- where each point is seen
       const at = new Float32Array(count * 3);  // x, y, and how near the eye (0 … 1)
       const longest = Math.max(...norms, 1e-9), least = Math.min(...norms);
-      const ink = (i) => state.paint === 'norm' ? colour(0.15 + 0.85 * (norms[i] - least) / (longest - least || 1)) : state.paint === 'text' ? (inText.has(i) ? 'var(--accent)' : 'var(--line-strong)') : series(data.kinds[i]);
+      const rarest = Math.log1p(Math.max(...ranks)) || 1, common = (i) => 1 - Math.log1p(ranks[i]) / rarest;
+      const ink = (i) => state.paint === 'rank' ? colour(0.15 + 0.85 * common(i)) : state.paint === 'norm' ? colour(0.15 + 0.85 * (norms[i] - least) / (longest - least || 1)) : state.paint === 'text' ? (inText.has(i) ? 'var(--accent)' : 'var(--line-strong)') : series(data.kinds[i]);
       const strong = (i) => i === data.chosen || near.has(i) || hits.has(i);
       const order = Array.from({length: count}, (_, i) => i);
       const circles = order.map((i) => svg('circle', {class: 'map-token', style: `fill: ${ink(i)}`}));
@@ -97,7 +98,7 @@ window.figures.add('map', (figures) => {
       place();
 
       // ---- pointing, walking, turning
-      const told = (i) => [data.names[i], `#${data.ids[i]} · ${data.kind_names[data.kinds[i]]}`, `length ${format(norms[i], 3)}`, ...(inText.has(i) ? ['in the text'] : []), ...(i === data.chosen ? ['chosen'] : near.has(i) ? ['near the chosen one'] : [])];
+      const told = (i) => [data.names[i], `#${data.ids[i]} · ${data.kind_names[data.kinds[i]]}`, `length ${format(norms[i], 3)} · ${(ranks[i] + 1).toLocaleString('en-US')}. by frequency`, ...(inText.has(i) ? ['in the text'] : []), ...(i === data.chosen ? ['chosen'] : near.has(i) ? ['near the chosen one'] : [])];
       function nearest(x, y, reach) {
         let best = null, least = reach * reach;
         for (let i = 0; i < count; i++) { const far = (at[i * 3] - x) ** 2 + (at[i * 3 + 1] - y) ** 2; if (far < least) { least = far; best = i; } }
@@ -154,7 +155,7 @@ window.figures.add('map', (figures) => {
 
       // ---- the key
       const kinds = state.paint === 'kind' ? data.kind_names.map((words, k) => [words, series(k), data.kinds.includes(k)]).filter((one) => one[2])
-        : state.paint === 'text' ? [['in the text', 'var(--accent)'], ['not', 'var(--line-strong)']] : [[`length ${format(least, 2)}`, colour(0.15)], [format(longest, 2), colour(1)]];
+        : state.paint === 'text' ? [['in the text', 'var(--accent)'], ['not', 'var(--line-strong)']] : state.paint === 'rank' ? [['most frequent', colour(1)], ['less frequent', colour(0.3)]] : [[`length ${format(least, 2)}`, colour(0.15)], [format(longest, 2), colour(1)]];
       let x = 4;
       for (const [label, fill] of kinds) {
         if (x + textWidth(label, 11.5) + 16 > width) break;
@@ -165,9 +166,9 @@ window.figures.add('map', (figures) => {
       view.note([found ? `${found.length.toLocaleString('en-US')} of ${count.toLocaleString('en-US')} tokens hold “${shorten(state.find.trim(), 30)}”.` : '', data.note, moves].filter(Boolean).join(' '));
     },
     table(data) {
-      const {shape: [count, deep], values} = numbers(data.points), norms = numbers(data.norms).values, inText = new Set(data.in_text);
-      return {columns: ['token', 'id', ...data.axes.slice(0, deep), 'length', 'kind', 'in the text'],
-        rows: Array.from({length: count}, (_, i) => [data.names[i], data.ids[i], ...Array.from(values.subarray(i * deep, (i + 1) * deep)), norms[i], data.kind_names[data.kinds[i]], inText.has(i) ? 'yes' : 'no'])};
+      const {shape: [count, deep], values} = numbers(data.points), norms = numbers(data.norms).values, ranks = numbers(data.ranks).values, inText = new Set(data.in_text);
+      return {columns: ['token', 'id', ...data.axes.slice(0, deep), 'length', 'rank', 'kind', 'in the text'],
+        rows: Array.from({length: count}, (_, i) => [data.names[i], data.ids[i], ...Array.from(values.subarray(i * deep, (i + 1) * deep)), norms[i], ranks[i] + 1, data.kind_names[data.kinds[i]], inText.has(i) ? 'yes' : 'no'])};
     },
   };
 });

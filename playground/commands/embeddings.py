@@ -175,8 +175,8 @@ def positions(args: Namespace) -> None:
     shown = [
         [distance, apart[distance]] for distance in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if distance < len(apart)
     ]
-    header = ["position", *(str(place + 1) for place in range(len(alike)))]
-    rows = [[place + 1, *row] for place, row in enumerate(alike)]
+    header = ["position", *(str(place) for place in range(len(alike)))]
+    rows = [[place, *row] for place, row in enumerate(alike)]
     deliver(args, result, [*lines, *table(["apart", "alike"], shown)], header, rows)
 
 

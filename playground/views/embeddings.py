@@ -44,17 +44,21 @@ def kind_of(name: str) -> int:
 
 
 def map_spec(
-    points: np.ndarray, names: Sequence[str], ids: Sequence[int], norms: np.ndarray, axes: Sequence[str], title: str,
-    subtitle: str, in_text: Sequence[int] = (), chosen: int | None = None, near: Sequence[int] = (), note: str = "",
+    points: np.ndarray, names: Sequence[str], ids: Sequence[int], norms: np.ndarray, ranks: np.ndarray,
+    axes: Sequence[str], title: str, subtitle: str, in_text: Sequence[int] = (), chosen: int | None = None,
+    near: Sequence[int] = (), note: str = "",
 ) -> str:  # fmt: skip
     """The figure of N tokens at their points (N, 2 or 3). in_text, chosen, near: ids among `ids`.
 
-    Choosing a token sends {"id": its id}.
+    ranks: (N,), 0 for the most frequent token of the vocabulary. Choosing a token sends {"id": its id}.
     """
+    spaced = any(name.startswith("·") for name in names)  # else all are words
+    kinds = [kind_of(name) for name in names]
     place = {id: i for i, id in enumerate(ids)}
     return spec(
         "map", "embedding-map", title, subtitle, points=packed(points), names=list(names), ids=list(ids),
-        norms=packed(norms), kinds=[kind_of(name) for name in names], kind_names=KINDS, axes=list(axes),
+        norms=packed(norms), ranks=packed(ranks), kinds=[kind if spaced or kind != 1 else 0 for kind in kinds],
+        kind_names=KINDS, axes=list(axes),
         in_text=[place[id] for id in in_text if id in place], chosen=-1 if chosen is None else place.get(chosen, -1),
         near=[place[id] for id in near if id in place], note=note,
     )  # fmt: skip

@@ -1,4 +1,7 @@
-"""A model's positions as figures: the numbers themselves, how alike two positions are, and that over their distance."""
+"""A model's positions as figures: the numbers, how alike two positions are, and that over their distance.
+
+Positions, and the numbers of a vector, count from 0 here, as in the formulas.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +31,7 @@ def table_spec(positions: Any, run: str) -> str:
         note = f"Wavelengths from {waves.min():,.1f} to {waves.max():,.0f} positions."
     return _heatmap(
         f"{positions.kind}-positions", f"{title} of {run}", f"{len(table)} of {positions.length:,} positions{cut}",
-        table, [str(i + 1) for i in range(len(table))], [str(i + 1) for i in range(table.shape[1])],
+        table, [str(i) for i in range(len(table))], [str(i) for i in range(table.shape[1])],
         row_axis="position", column_axis=column, row_name="position", column_name=column,
         note=f"{meaning[0].upper()}{meaning[1:]}. {note}",
     )  # fmt: skip
@@ -36,7 +39,7 @@ def table_spec(positions: Any, run: str) -> str:
 
 def similarity_spec(positions: Any, alike: np.ndarray, run: str) -> str:
     """The figure of how alike any two positions are."""
-    names = [str(i + 1) for i in range(len(alike))]
+    names = [str(i) for i in range(len(alike))]
     how = (
         "What is left, on average, of the dot product of a vector with itself when both are turned."
         if positions.kind == "rotary"
@@ -61,7 +64,7 @@ def distance_spec(kind: str, curves: Sequence[tuple[str, np.ndarray]], run: str)
         "learned": "The mean over all pairs of positions that are so far apart. Nothing makes learned positions alike "
         "but training.",
         "rotary": "Mean of cos(θ · distance) over the pairs; and RoFormer's bound (Su et al., 2021, section 3.4.3), "
-        "which says how large the dot product of any query and key can still be.",
+        "which says how large the dot product of any query and key can still be. Both as shares of what they are at 0.",
     }
     return spec(
         "curves", f"{kind}-by-distance", f"Similarity over distance · {run}", "", lines=lines,

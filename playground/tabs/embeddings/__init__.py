@@ -43,8 +43,8 @@ class EmbeddingsTab(Parts):
             return [gr.skip()] * (3 + len(self.views))
         try:
             told = notice(TIED, "info") if vectors.is_tied(work) else ""
-        except UserError as error:
-            told = notice(str(error)) if not work.source.startswith(vectors.OWN) else ""
+        except UserError:  # the part that is open says it
+            told = ""
         return [told, *self.redraw(work, opened, drawn, *inputs)]
 
     def on_load(self, demo: gr.Blocks, header: Header) -> None:

@@ -28,6 +28,7 @@ PCA, TSNE = "pca", "tsne"
 POINTS = [100, 300, 1_000, 3_000]
 HOSTED_POINTS = 1_000
 NEAREST = 12
+STEPS = 750  # of a t-SNE
 EVERY = 0.7  # seconds between two pictures of a t-SNE
 MISSING = "t-SNE of these tokens is not computed yet, so their principal components are shown."
 
@@ -257,7 +258,7 @@ def compute_map(
         step, last = None, 0.0
         yield notice("Who is near whom is looked up …", "busy"), gr.skip(), *busy
         with _running.as_job(Job(), request) as job:
-            for step in tsne(view.vectors.matrix[view.ids], view.dimensions):
+            for step in tsne(view.vectors.matrix[view.ids], view.dimensions, iterations=STEPS):
                 if job.stopped.is_set():
                     break
                 if time.monotonic() - last > EVERY:
@@ -340,14 +341,14 @@ class View:
             points = np.concatenate([found.points, found.project(vectors.matrix[more])]) if more else found.points
             ids += more
             axes = [f"component {i + 1} ({share:.1%})" for i, share in enumerate(found.explained)]
-            told = "principal components: " + " and ".join(f"{share:.1%}" for share in found.explained)
+            told = "principal components: " + ", ".join(f"{share:.1%}" for share in found.explained)
             told += " of the variance"
         left_out = sum(id not in set(ids) for id in near)
         note = f"{left_out} of the nearest tokens are not on the map." if placed is not None and left_out else ""
         subtitle = f"{len(ids):,} of {len(vectors):,} tokens, {vectors.size} numbers each · {told}"
         return map_spec(
-            points, [vectors.names[id] for id in ids], ids, vectors.norms[ids], axes, f"Map of the {vectors.title}",
-            subtitle, self.in_text, chosen, near, note,
+            points, [vectors.names[id] for id in ids], ids, vectors.norms[ids], vectors.ranks[ids], axes,
+            f"Map of the {vectors.title}", subtitle, self.in_text, chosen, near, note,
         )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def test_zeros_equal_vectors_and_few_tokens():
 
 def test_the_more_frequent_is_known_by_counts_or_by_ids():
     vectors = Vectors("", ["low", "·mid", "top", "9", "!"], np.eye(5, dtype=np.float32), np.array([1, 5, 9, 7, 7]))
-    assert vectors.by_frequency.tolist() == [2, 3, 4, 1, 0]
+    assert vectors.by_frequency.tolist() == [2, 3, 4, 1, 0] and vectors.ranks.tolist() == [4, 3, 0, 1, 2]
     assert choose(vectors, 3) == [2, 3, 4] and choose(vectors, 9, "words") == [2, 1, 0]
     assert choose(vectors, 3, "words", also=[4, 4, 77, -1]) == [4, 2, 1]
     assert choose(Vectors("", ["a", "b"], np.eye(2, dtype=np.float32)), 1) == [0]
