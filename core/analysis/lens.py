@@ -79,15 +79,17 @@ def lens(
         for start in range(0, len(columns), step):
             part = slice(start, start + step)
             own = model.logits(reading.hidden[columns[part]]).float().log_softmax(-1)
-            chosen, known = own.argmax(-1), followed[part]
+            own_shares, chosen, known = own.exp(), own.argmax(-1), followed[part]
+            own_entropy = -torch.linalg.vecdot(own_shares, own)
             final[part] = chosen.cpu().numpy()
             for row, layer in enumerate(rows):
                 logprobs = layer_logits(reading, layer, columns[part]).log_softmax(-1)
                 shares = logprobs.exp()
                 best = shares.topk(top)
                 ids[row, part], probabilities[row, part] = best.indices.cpu().numpy(), best.values.cpu().numpy()
-                entropy[row, part] = -(shares * logprobs).sum(-1).cpu().numpy()
-                divergence[row, part] = (own.exp() * (own - logprobs)).sum(-1).clamp(min=0).cpu().numpy()
+                entropy[row, part] = -torch.linalg.vecdot(shares, logprobs).cpu().numpy()
+                further = -torch.linalg.vecdot(own_shares, logprobs) - own_entropy
+                divergence[row, part] = further.clamp(min=0).cpu().numpy()
                 final_rank[row, part], final_logprob[row, part] = _standing(logprobs, chosen)
                 followed_rank[row, part], followed_logprob[row, part] = _standing(logprobs, known)
     return Lens(
