@@ -13,16 +13,20 @@ from playground import models
 from playground.header import Header
 from playground.parts import QUIET, Parts, build_parts
 from playground.site import OWN, Site
-from playground.tabs.decoding import columns
+from playground.tabs.decoding import columns, next_token
 from playground.tabs.decoding.work import Work, stamp
 
 NAME = "Decoding"
-PARTS: dict[str, ModuleType] = {"Side by side": columns}
+PARTS: dict[str, ModuleType] = {"Side by side": columns, "Next token": next_token}
 STEADY = ("Side by side",)  # what they show follows from the work and from their own fields alone
 
 
 @dataclass(kw_only=True)
 class DecodingTab(Parts):
+    def on_load(self, demo: gr.Blocks, header: Header) -> None:
+        """A page that is closed lets its columns go."""
+        demo.unload(columns.forget)
+
     def refresh(
         self, tab: str, settled: tuple[str, str], opened: str, drawn: dict[str, tuple[Any, ...]], *inputs: Any
     ) -> list[Any]:
@@ -49,3 +53,4 @@ def wire(tab: DecodingTab, header: Header) -> None:
         **QUIET,
     )
     tab.wire_parts()
+    columns.wire_loading(tab.parts["Side by side"], tab.work, header)

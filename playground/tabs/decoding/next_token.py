@@ -1,0 +1,288 @@
+"""Next token: the whole distribution at the cursor, before and after all that sampling does to it; writing by hand.
+
+The model is asked once for each place. Settings act on its answer by the engine's own processors, so moving a slider
+costs a few milliseconds. What has been written is kept with the page; what the page sends is which token was chosen.
+"""
+
+import math
+import time
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from core.decode.config import GenerationConfig
+from core.decode.cursor import Cursor, NextToken, back, cursor_at, take
+from core.decode.scoring import TokenScore
+from core.errors import RunError, UserError
+from playground.figure_html import figure_html
+from playground.header import NO_MODEL
+from playground.memory import Memory
+from playground.models import get_run
+from playground.parts import QUIET
+from playground.readings import owner
+from playground.running import Running
+from playground.site import Site, here
+from playground.tabs.decoding.work import Work, stamp
+from playground.views.next_token import next_spec, stages_html
+from playground.views.notice import notice
+
+HOW = [("most probable", "best"), ("drawn", "drawn")]
+MOST = 200  # tokens that are written in one go
+EVERY = 0.1  # seconds between two pictures
+FOUND = 5  # tokens of what is looked up
+TYPED = 100  # characters of it
+
+_cursors: Memory[Cursor] = Memory(maximum=6, each=1)  # at the beginnings of texts
+_running = Running()
+
+
+class Written(NamedTuple):
+    """What has been written behind a text: of which text and model, ids, and what the model thinks of each."""
+
+    about: Hashable = None
+    ids: tuple[int, ...] = ()
+    scores: tuple[TokenScore, ...] = ()
+
+
+@dataclass
+class Stop:
+    asked: bool = False
+
+    def stop(self) -> None:
+        self.asked = True
+
+
+@dataclass
+class NextTokenPart:
+    message: gr.HTML
+    figure: gr.HTML
+    table: gr.HTML
+    written: gr.State
+    settings: list[Any]  # as `_config` takes them, then how a step chooses, and what is looked up
+    step: gr.Button
+    back: gr.Button
+    count: gr.Slider
+    go_on: gr.Button
+    stop: gr.Button
+    anew: gr.Button
+
+    @property
+    def views(self) -> list[Any]:
+        return [self.message, self.figure, self.table, self.written]
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [self.written, *self.settings]
+
+
+def build(site: Site, work: Work) -> NextTokenPart:
+    message = gr.HTML("", js_on_load=None)
+    with gr.Row(elem_classes="toolbar next-toolbar"):
+        how = gr.Radio(HOW, value="best", label="A step takes", elem_classes="segmented", elem_id="next-how")
+        step = gr.Button("Step", variant="primary", size="sm", scale=0, min_width=80, elem_id="next-step")
+        go_back = gr.Button("Back", size="sm", scale=0, min_width=80, elem_id="next-back")
+        anew = gr.Button("Start anew", size="sm", scale=0, min_width=100, elem_id="next-anew")
+        most = min(MOST, site.new_tokens)
+        count = gr.Slider(1, most, min(20, most), step=1, label="Tokens in one go", min_width=170, elem_id="next-count")
+        go_on = gr.Button("Continue", size="sm", scale=0, min_width=100, elem_id="next-continue")
+        stop = gr.Button("Stop", visible=False, size="sm", scale=0, min_width=80, elem_id="next-stop")
+    with gr.Row(elem_classes="next-row"):
+        with gr.Column(scale=2, min_width=260, elem_classes="next-sliders"):
+            settings = [
+                gr.Slider(0, 2, 1.0, step=0.05, label="Temperature", info="0 is greedy", min_width=150),
+                gr.Slider(0, 200, 0, step=1, label="Top-k", info="0 is off", min_width=150),
+                gr.Slider(0.05, 1, 1.0, step=0.01, label="Top-p", info="1 is off", min_width=150),
+                gr.Slider(0, 1, 0.0, step=0.01, label="Min-p", info="0 is off", min_width=150),
+                gr.Slider(0.05, 1, 1.0, step=0.01, label="Typical", info="1 is off", min_width=150),
+                gr.Slider(1, 2, 1.0, step=0.05, label="Repetition penalty", info="1 is off", min_width=150),
+                gr.Slider(-2, 2, 0.0, step=0.1, label="Presence penalty", info="0 is off", min_width=150),
+                gr.Slider(-2, 2, 0.0, step=0.1, label="Frequency penalty", info="0 is off", min_width=150),
+                gr.Number(0, label="Seed", info="Of what is drawn", precision=0, min_width=150),
+                how,
+                gr.Textbox(
+                    "", label="Look up a token", placeholder="its text", max_length=TYPED, max_lines=1, min_width=150,
+                    elem_classes="settles", elem_id="next-find",
+                ),
+            ]  # fmt: skip
+        with gr.Column(scale=7, min_width=300):
+            figure = figure_html("", "next-figure")
+            table = gr.HTML("", js_on_load=None, elem_id="next-stages")
+    return NextTokenPart(message, figure, table, gr.State(Written()), settings, step, go_back, count, go_on, stop, anew)
+
+
+def wire(part: NextTokenPart, work: gr.State) -> None:
+    inputs = [work, *part.inputs]
+    *fields, find = part.settings
+    gr.on([*[field.input for field in fields], find.blur, find.submit], change_sampling, inputs, part.views, **QUIET)
+    # Every click counts, in order.
+    clicked = QUIET | {"trigger_mode": "multiple", "concurrency_limit": 1, "concurrency_id": "next-token"}
+    part.figure.select(choose_token, inputs, part.views, **clicked)
+    part.step.click(step_on, inputs, part.views, **clicked)
+    part.back.click(step_back, inputs, part.views, **clicked)
+    part.anew.click(start_anew, inputs, part.views, **clicked)
+    part.go_on.click(
+        write_on, [work, part.count, *part.inputs], [*part.views, part.go_on, part.stop], concurrency_limit=2,
+        **QUIET | {"trigger_mode": "once"},
+    )  # fmt: skip
+    part.stop.click(stop_writing, None, None, **QUIET)
+
+
+# ------------------------------------------------------------------------------------------------------- events
+
+
+def show(work: Work, written: Any, *settings: Any) -> tuple[Any, ...]:
+    """Values for `views`."""
+    try:
+        return _picture(work, _cursor(work, written), settings)
+    except UserError as error:
+        return notice(str(error)), "", "", Written()
+
+
+def change_sampling(work: Work, written: Any, *settings: Any) -> tuple[Any, ...]:
+    """A setting was changed: no new pass of the model."""
+    return show(work, written, *settings)
+
+
+def choose_token(request: gr.Request, event: gr.EventData, work: Work, written: Any, *settings: Any) -> Any:
+    """A bar was clicked: its token is taken; or a written one: the text goes back to before it. What was clicked on a
+    picture that is out of date counts for nothing."""
+    _running.stop(request)
+    data = event._data if isinstance(event._data, dict) else {}
+    token, at, to = data.get("token"), data.get("at"), data.get("to")
+    try:
+        cursor = _cursor(work, written)
+        if type(token) is int and at == len(cursor.written):
+            cursor = take(cursor, token)
+        elif type(to) is int and 0 <= to < len(cursor.written):
+            cursor = replace(cursor, written=cursor.written[:to], scores=cursor.scores[:to])
+        return _picture(work, cursor, settings)
+    except UserError as error:
+        return _refused(error)
+
+
+def step_on(request: gr.Request, work: Work, written: Any, *settings: Any) -> Any:
+    """One more token, as the settings choose it."""
+    _running.stop(request)
+    try:
+        return _picture(work, _step(_cursor(work, written), settings), settings)
+    except UserError as error:
+        return _refused(error)
+
+
+def step_back(request: gr.Request, work: Work, written: Any, *settings: Any) -> Any:
+    _running.stop(request)
+    try:
+        return _picture(work, back(_cursor(work, written)), settings)
+    except UserError as error:
+        return _refused(error)
+
+
+def start_anew(request: gr.Request, work: Work, written: Any, *settings: Any) -> Any:
+    """All that was written is gone."""
+    _running.stop(request)
+    return show(work, Written(), *settings)
+
+
+def write_on(request: gr.Request, work: Work, count: Any, written: Any, *settings: Any) -> Iterator[Any]:
+    """So many tokens more, drawn as they come. Stopped, or an end: what is written stays."""
+    ready = gr.Button(visible=True), gr.Button(visible=False)
+    try:
+        cursor = _cursor(work, written)
+        most = min(MOST, here().new_tokens, _whole("Tokens in one go", count))
+        shown = 0.0
+        with _running.as_job(Stop(), request) as job:
+            for _ in range(most):
+                cursor = _step(cursor, settings)
+                if job.asked or cursor.ended:
+                    break
+                if time.monotonic() - shown > EVERY:
+                    shown = time.monotonic()
+                    yield *_picture(work, cursor, settings), gr.Button(visible=False), gr.Button(visible=True)
+            yield *_picture(work, cursor, settings), *ready
+    except UserError as error:
+        yield *_refused(error), *ready
+
+
+def stop_writing(request: gr.Request) -> None:
+    """What was written so far stays."""
+    _running.stop(request)
+
+
+# ------------------------------------------------------------------------------------------------------- what is shown
+
+
+def _picture(work: Work, cursor: Cursor, settings: tuple[Any, ...]) -> tuple[Any, ...]:
+    written = Written(_about(work), cursor.written, cursor.scores)
+    note = notice("The text is longer than the model’s context: its end is what counts.", "info")
+    message = note if cursor.truncated else ""
+    if cursor.ended:
+        return message, next_spec(cursor, None, None), "", written
+    config, how, find = _config(settings)
+    after = cursor.stages(config)
+    choice = _choice(cursor, after, config, how)
+    if choice is None:
+        message += notice("The settings have removed every token: loosen one of them.", "info")
+    found = _found(cursor, find)
+    return message, next_spec(cursor, after, choice, found), stages_html(after, choice), written
+
+
+def _refused(error: UserError) -> tuple[Any, ...]:
+    return notice(str(error), "info"), gr.skip(), gr.skip(), gr.skip()
+
+
+def _step(cursor: Cursor, settings: tuple[Any, ...]) -> Cursor:
+    config, how, _ = _config(settings)
+    choice = _choice(cursor, cursor.stages(config), config, how)
+    if choice is None:
+        raise RunError("The settings have removed every token: loosen one of them.")
+    return take(cursor, choice)
+
+
+def _choice(cursor: Cursor, after: NextToken, config: GenerationConfig, how: str) -> int | None:
+    if not after.kept:
+        return None
+    last = after.after[-1] if after.after else after.start
+    return cursor.choice(config) if how == "drawn" else int(last.argmax())
+
+
+def _found(cursor: Cursor, find: str) -> list[int]:
+    """The first tokens of what is looked up."""
+    tokenizer = cursor.run.tokenizer
+    tokenizer = tokenizer.for_target() if cursor.run.is_translation else tokenizer
+    size = cursor.run.config.model.vocab_size
+    return [token for token in tokenizer.encode(find[:TYPED]).ids[:FOUND] if 0 <= token < size] if find else []
+
+
+def _cursor(work: Work, written: Any) -> Cursor:
+    """The place behind what has been written, if that is of this text and model; else the beginning."""
+    if not work.model:
+        raise RunError(NO_MODEL)
+    run = get_run(work.model)
+    about = _about(work)
+    cursor = _cursors.get(about, lambda: cursor_at(run, work.text or ""), owner())
+    if isinstance(written, Written) and written.about == about:
+        return replace(cursor, written=written.ids, scores=written.scores)
+    return cursor
+
+
+def _about(work: Work) -> Hashable:
+    return stamp(work), work.text
+
+
+def _config(settings: tuple[Any, ...]) -> tuple[GenerationConfig, str, str]:
+    """What the fields mean: settings, how a step chooses, and what is looked up."""
+    temperature, top_k, top_p, min_p, typical, repetition, presence, frequency, seed, how, find = settings
+    config = GenerationConfig(
+        strategy="sample", temperature=temperature, top_k=_whole("Top-k", top_k), top_p=top_p, min_p=min_p,
+        typical_p=typical, repetition_penalty=repetition, presence_penalty=presence, frequency_penalty=frequency,
+        seed=_whole("Seed", 0 if seed is None else seed),
+    )  # fmt: skip
+    return config, how if how == "drawn" else "best", find if isinstance(find, str) else ""
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise RunError(f"{name} is a whole number.")
+    return int(value)
