@@ -1,14 +1,13 @@
 """`builtin:repeats`: passages that are said twice, a text on which a small model learns to look back.
 
 A passage is one to three of the English sentences of `builtin:enja`, or their words shuffled, or as many made-up words.
-The next line says it once more. What comes next in shuffled and made-up words nothing tells but the first time they
-were said, so that a model of two layers comes to look at what followed the same word before: an induction head (Olsson
-et al., "In-context Learning and Induction Heads", 2022), and the loss falls at once.
+It is said once more, from its start or from a word within it, on the next line or on the same. What comes next in
+shuffled and made-up words nothing tells but the first time they were said, so that a model of two layers comes to look
+at what followed the same word before: an induction head (Olsson et al., "In-context Learning and Induction Heads",
+2022), and the loss falls at once.
 
->>> text = repeats_corpus(max_examples=1).train[0]
->>> first, second = text.split("\\n")
->>> first == second
-True
+>>> repeats_corpus(max_examples=3).train[2]
+"that Tom the choose dress. didn't Emi said that Tom the choose dress. didn't Emi said"
 
 The sentences of training, validation and test are those of the same split of `builtin:enja`.
 """
@@ -51,8 +50,8 @@ def passages(sentences: int, seed: int, split: Split) -> list[str]:
             words = [_made_up(draw) for _ in words]
         elif kind >= AS_THEY_ARE:
             words = _shuffled(words, draw)
-        said = " ".join(words)
-        texts.append(f"{said}\n{said}")
+        again = words[int(draw.random() * len(words)) if draw.chance(0.5) else 0 :]
+        texts.append(" ".join(words) + ("\n" if draw.chance(0.5) else " ") + " ".join(again))
     return texts
 
 
