@@ -1,0 +1,78 @@
+"""Teacher forcing agrees with what every strategy reports, and with a token-by-token calculation of its own."""
+
+import pytest
+import torch
+from decode_helpers import FAMILIES, SMALL, byte_run, decode, random_inputs, tiny
+
+from core import load
+from core.decode import GenerationConfig, generate
+from core.decode.config import STRATEGIES
+from core.decode.scoring import score_ids, score_tokens
+from core.errors import TextError
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_reported_logprob(family, strategy):
+    """In double precision nothing but the definition could differ."""
+    model = tiny(family, eos_bias=2.0)
+    settings = SMALL[strategy] | dict(num_return_sequences=2 if "beam" in strategy or strategy == "sample" else 1)
+    config = GenerationConfig(
+        strategy=strategy, max_new_tokens=12, repetition_penalty=1.1, temperature=0.9, top_p=0.95, **settings
+    )
+    inputs = random_inputs(4)
+    for given, hypotheses in zip(inputs, decode(model, inputs, config), strict=True):
+        for hypothesis in hypotheses:
+            assert hypothesis.ids
+            assert score_ids(model, given, hypothesis.ids) == pytest.approx(hypothesis.logprobs, abs=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equals_one_token_at_a_time(family):
+    model = tiny(family)
+    given, ids = [5, 9, 4], [7, 7, 3, 2]
+    scores = score_tokens(model, given, ids)
+    memory = model.encode(torch.tensor([given])) if model.is_encoder_decoder else None
+    read = [model.bos_id] if model.is_encoder_decoder else given
+    for place, (token, score) in enumerate(zip(ids, scores, strict=True)):
+        with torch.inference_mode():
+            logits = model(torch.tensor([read + ids[:place]]), memory=memory).logits[0, -1].double()
+        probabilities = logits.softmax(-1)
+        assert score.logprob == pytest.approx(float(probabilities[token].log()), abs=1e-6)
+        assert score.rank == 1 + sum(value > logits[token] for value in logits)
+        assert score.entropy == pytest.approx(float(torch.distributions.Categorical(logits=logits).entropy()), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["shakespeare-gpt", "enja-transformer"])
+def test_bundled_models_in_single_precision(name):
+    """Every token within 1e-5; a sum of many within what single precision leaves of it."""
+    run = load(name)
+    text = "i would like a cup of coffee ." if run.is_translation else "To be, or not"
+    for strategy in ("greedy", "beam", "diverse_beam", "sample", "contrastive", "best_of", "mbr", "assisted"):
+        settings = dict(num_beams=4) if strategy == "diverse_beam" else dict(num_samples=4)
+        config = GenerationConfig(strategy=strategy, max_new_tokens=16, seed=3, **settings)
+        generation = generate(run, [text], config, assistant=run if strategy == "assisted" else None)[0]
+        found = score_ids(run, generation.prompt_ids, generation.ids)
+        assert found == pytest.approx(generation.best.logprobs, abs=1e-5), strategy
+        assert sum(found) == pytest.approx(generation.best.total_logprob, abs=1e-5, rel=1e-6), strategy
+
+
+def test_long_texts_are_scored_in_parts(monkeypatch):
+    model = tiny("gpt")
+    ids = [7, 3, 9, 4, 4, 8, 21]
+    whole = score_tokens(model, [5], ids)
+    monkeypatch.setattr("core.decode.scoring.TOGETHER", 2 * model.config.vocab_size)
+    for one, other in zip(score_tokens(model, [5], ids), whole, strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+
+
+def test_edges():
+    model = tiny("gpt", max_seq_len=8)
+    assert score_ids(model, [5], []) == []
+    assert score_ids(model, [], [4]) == score_ids(model, [model.bos_id], [4])
+    assert len(score_ids(model, [5] * 4, [4] * 5)) == 5  # the last token is not read
+    for given, ids in ([5] * 4, [4] * 6), ([5] * 9, [4]), ([5], [40]), ([-1], [4]):
+        with pytest.raises(TextError):
+            score_ids(model, given, ids)
+    run = byte_run("transformer")
+    assert score_ids(run, [], [5]) == score_ids(run.model, [run.model.eos_id], [5])
