@@ -18,6 +18,7 @@ from playground.views.notice import notice
 
 NAME = "Internals"
 PARTS: dict[str, ModuleType] = {"Lens": lens, "Attribution": attribution, "Ablation": ablation}
+STEADY = ("Lens", "Attribution")
 
 
 @dataclass(kw_only=True)
@@ -45,8 +46,8 @@ class InternalsTab(Parts):
         try:
             notes = " ".join(reading_of(work).notes)
             controls = [notice(notes, "info"), *show_target(work, settled, target)]
-        except UserError as error:
-            controls = [notice(str(error)), gr.Row(visible=False), gr.skip()]
+        except UserError:  # the open part says it
+            controls = ["", gr.Row(visible=False), gr.skip()]
         if drawn.get(opened, ())[:2] == self.seen(work):  # by the part itself, which was opened
             return [*controls, *[gr.skip()] * (2 + len(self.views))]
         return [*controls, *self.redraw(work, opened, drawn, *inputs)]
@@ -57,7 +58,7 @@ def build(site: Site = OWN) -> InternalsTab:
     name, text = models.opening_work()
     message = gr.HTML("", js_on_load=None)
     target = build_target(site, "internals", None)
-    built = build_parts(PARTS, site, Work(name or "", text), stamp, "internals-parts")
+    built = build_parts(PARTS, site, Work(name or "", text), stamp, "internals-parts", STEADY)
     return InternalsTab(message=message, target=target, **built)
 
 
@@ -73,5 +74,6 @@ def wire(tab: InternalsTab, header: Header) -> None:
     wire_target(tab.target, header)
     tab.wire_parts()
     tab.parts["Lens"].figure.select(
-        attribution.pick_in_lens, tab.parts["Attribution"].place, tab.parts["Attribution"].place, **QUIET
-    )
+        attribution.pick_in_lens, tab.parts["Attribution"].place, tab.parts["Attribution"].place,
+        **QUIET | {"trigger_mode": "multiple"},
+    )  # fmt: skip
