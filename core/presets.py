@@ -36,7 +36,7 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "demo-transformer": Preset(
-        "Built-in English to Japanese, small, with snapshots: how heads learn to align; five minutes on one core.",
+        "Built-in English to Japanese, small, with snapshots: how heads learn to align; two minutes on one core.",
         RunConfig(
             model=ModelConfig(family="transformer", d_model=64, n_layers=2, n_heads=2, d_ff=128, max_seq_len=64),
             tokenizer=TokenizerConfig(vocab_size=1_600),
@@ -52,8 +52,8 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "demo-gpt": Preset(
-        "A GPT of two layers on passages that are said twice, with snapshots: how an induction head forms; ten minutes "
-        "on one core.",
+        "A GPT of two layers on passages that are said twice, with snapshots: how an induction head forms; three "
+        "minutes on one core.",
         RunConfig(
             model=ModelConfig(family="gpt", d_model=128, n_layers=2, n_heads=4, d_ff=128, max_seq_len=128),
             tokenizer=TokenizerConfig(vocab_size=1_024),

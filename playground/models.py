@@ -22,6 +22,7 @@ DEFAULT_TEXT = {
     "translation": "I'd like a cup of coffee.",
     "shakespeare": "ROMEO:\nWhat light is this",
     "pydocs": "The function returns",
+    "repeats": "The student is kind. Mary took a photo.\nThe student is kind. Mary took",
     "language": "The most important thing is",
 }
 EXAMPLES = {
@@ -43,6 +44,11 @@ EXAMPLES = {
         "A class definition defines a",
         "If the expression is",
         'The "try" statement specifies exception handlers',
+    ],
+    "repeats": [
+        DEFAULT_TEXT["repeats"],
+        "red likes Emi. the park\nred likes",
+        "zolt Perif kan 482 wub. zolt Perif kan",
     ],
     "language": [DEFAULT_TEXT["language"], "Once upon a time", "The weather today"],
 }
@@ -122,6 +128,8 @@ def text_kind(run: Run) -> str:
     told = f"{run.config.preset} {run.config.data.name}".lower()
     if "pydocs" in told:
         return "pydocs"
+    if "builtin:repeats" in told:
+        return "repeats"
     if "shakespeare" in told or "nanogpt" in told or "ROMEO" in "".join(run.config.train.sample_prompts):
         return "shakespeare"
     return "language"

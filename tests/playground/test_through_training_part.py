@@ -132,7 +132,7 @@ def test_which_run_is_watched_and_on_which_text():
     other = part._watch(plain, "translator")  # the text is no sentence for it
     assert other.text == "I'd like a cup of coffee." and other.kind == "cross" and other.target is not None
     assert "another kind of model" in shown(plain, "translator")["message"]
-    assert part._watch(TRANSLATOR, "writer").text == "Dear reader"
+    assert part._watch(TRANSLATOR, "writer").text == "The most important thing is"
     assert part._watch(TRANSLATOR._replace(target="東京"), "").target == "東京"
     assert part._watch(TRANSLATOR._replace(kind="encoder"), "").kind == "encoder"
     choices = shown(WRITER)["run"]

@@ -205,7 +205,7 @@ def _watch(work: Work, name: Any) -> Watch:
     name = name if name in watchable else _like(above, watchable)
     run = above if name == work.model else models.get_run(name)
     same = run.is_translation == above.is_translation
-    text = work.text if same else _own_text(run)
+    text = work.text if same else models.default_text(run)
     kinds = ("cross", "encoder", "self") if run.is_translation else ("self",)
     kind = work.kind if same and work.kind in kinds else kinds[0]
     target = None
@@ -225,11 +225,6 @@ def _like(run: Run, watchable: list[str]) -> str:
         return run.name
     same = [info.name for info in list_runs() if (info.family == "transformer") == run.is_translation]
     return next((name for name in watchable if name in same), watchable[0])
-
-
-def _own_text(run: Run) -> str:
-    prompts = [prompt for prompt in run.config.train.sample_prompts if prompt.strip()]
-    return prompts[0] if prompts else models.default_text(run)
 
 
 def _runs(work: Work, name: Any) -> Any:
