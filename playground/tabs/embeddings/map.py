@@ -95,8 +95,8 @@ class MapPart:
     @property
     def shared(self) -> dict[str, Any]:
         return {
-            "map": self.method, "axes": self.dimensions, "points": self.points, "words": self.only_words,
-            "near": self.token, "metric": self.metric, "a": self.a, "b": self.b, "c": self.c, "how": self.how,
+            "map": self.method, "axes": self.dimensions, "dots": self.points, "letters": self.only_words,
+            "near": self.token, "metric": self.metric, "a": self.a, "b": self.b, "c": self.c, "solve": self.how,
         }  # fmt: skip
 
 
@@ -203,31 +203,38 @@ def draw_map(
         return button, notice(str(error)), "", "", ""
 
 
-def pick_point(work: Work, *inputs: Any, event: gr.EventData) -> Any:
+def pick_point(
+    work: Work, method: str, dimensions: int, points: int, only_words: bool, token: str, metric: str,
+    event: gr.EventData,
+) -> list[Any]:  # fmt: skip
     """A token was chosen on the map. Values for the token's field and `map_views`."""
     data = event._data if isinstance(event._data, dict) else {}
-    return _pick(work, inputs, data.get("id"))
+    return _pick(work, method, dimensions, points, only_words, metric, data.get("id"))
 
 
-def pick_neighbour(work: Work, *inputs: Any, event: gr.EventData) -> Any:
+def pick_neighbour(
+    work: Work, method: str, dimensions: int, points: int, only_words: bool, token: str, metric: str,
+    event: gr.EventData,
+) -> list[Any]:  # fmt: skip
     """A bar of the nearest tokens was chosen."""
-    method, dimensions, points, only_words, token, metric = inputs
     try:
         view = View(work, method, dimensions, points, only_words, metric)
-        found = view.neighbours(view.chosen(token))
-        return _pick(work, inputs, found[_row(event)].id)
+        id = view.neighbours(view.chosen(token))[_row(event)].id
     except (UserError, IndexError):
         return [gr.skip()] * 6
+    return _pick(work, method, dimensions, points, only_words, metric, id)
 
 
-def pick_answer(work: Work, *values: Any, event: gr.EventData) -> Any:
+def pick_answer(
+    work: Work, method: str, dimensions: int, points: int, only_words: bool, token: str, metric: str, a: str, b: str,
+    c: str, how: str, event: gr.EventData,
+) -> list[Any]:  # fmt: skip
     """A bar of the analogy was chosen."""
-    inputs, (a, b, c, how) = values[:6], values[6:]
     try:
-        found = _answers(work, a, b, c, how)
-        return _pick(work, inputs, found[_row(event)].id)
+        id = _answers(work, a, b, c, how)[_row(event)].id
     except (UserError, IndexError):
         return [gr.skip()] * 6
+    return _pick(work, method, dimensions, points, only_words, metric, id)
 
 
 def solve(work: Work, a: str, b: str, c: str, how: str) -> tuple[str, str]:
@@ -368,9 +375,8 @@ def _row(event: gr.EventData) -> int:
     return row
 
 
-def _pick(work: Work, inputs: Any, id: Any) -> Any:
+def _pick(work: Work, method: str, dimensions: int, points: int, only_words: bool, metric: str, id: Any) -> list[Any]:
     """Values for the token's field and `map_views`, for a token that was chosen by its id."""
-    method, dimensions, points, only_words, _, metric = inputs
     try:
         vectors = vectors_of(work)
         if isinstance(id, bool) or not isinstance(id, int) or not 0 <= id < len(vectors):
