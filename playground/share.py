@@ -85,5 +85,6 @@ def _value(component: Any, value: Any, keys: list[str]) -> Any:
     if isinstance(component, (gr.Dropdown, gr.Radio)):
         return value if value in choices else gr.skip()
     if isinstance(component, gr.Textbox):
-        return value if isinstance(value, str) and len(value) <= 1_000 else gr.skip()
+        most = component.max_length or 1_000
+        return value if isinstance(value, str) and len(value) <= most else gr.skip()
     return gr.skip()

@@ -124,7 +124,7 @@
         ?? told(button, 'Select it instead');
     }
     if (button.dataset.save) {
-      const text = button.parentElement.querySelector('script').textContent;
+      const text = button.parentElement.querySelector('.decoding-json').textContent;
       const link = document.createElement('a');
       link.href = URL.createObjectURL(new Blob([text], {type: 'application/json'}));
       link.download = button.dataset.save;

@@ -14,10 +14,12 @@ from playground.views.column_settings import counted, settings_line
 from playground.views.written import number, tokens_html
 
 if TYPE_CHECKING:
-    from core.decode.result import Hypothesis, Work
+    from core.decode.result import Generation, Hypothesis
+    from core.evaluate.degeneration import Measures
     from core.tokenizer import Tokenizer
 
 State = Literal["waiting", "writing", "done", "stopped", "failed"]
+LONG = 30  # tokens from which on variety says something
 EXPLAINED = 2_500  # tokens of a column that are explained: of the best hypotheses first
 
 
@@ -40,12 +42,11 @@ class Column:
     hypothesis: "Hypothesis | None" = None
     beams: Sequence["Hypothesis"] = field(default_factory=list)  # of beams and of samples: best or first drawn first
     seconds: float = 0.0  # of this decoding alone
-    work: "Work | None" = None  # when it is done
-    truncated: bool = False
+    generation: "Generation | None" = None  # when it is done, without its trace
     message: str = ""  # why it failed
     note: str = ""  # in the place of the text, while or because there is none
-    measures: str = ""  # HTML, when it is done
-    again: Again | None = None
+    measures: "Measures | None" = None  # when it has ended
+    again: Again | None = None  # when it is done
 
 
 def column_html(
@@ -70,7 +71,9 @@ def column_html(
         parts.append(f'<p class="decoding-problem" role="alert">{escape(column.message)}</p>')
     if hypothesis is not None and tokenizer is not None:
         parts += [_texts_html(column, tokenizer, parts_at), f'<p class="decoding-end">{escape(end_line(column))}</p>']
-        parts.append(column.measures or figures_html(column))
+        parts.append(figures_html(column))
+        if column.measures is not None:
+            parts.append(measures_html(column.measures))
         if column.beams:
             parts.append(beams_html(column))
         if column.again is not None:
@@ -136,11 +139,33 @@ def work_rows(column: Column) -> list[tuple[str, str]]:
     rows = [("tokens/s", f"{count / column.seconds:,.0f}" if column.seconds > 0 and count else "–")]
     if config.searches_beams or config.reranks:
         rows.append(("score", number(hypothesis.score)))
-    if column.work is not None:
-        rows.append(("passes", f"{column.work.forward_passes:,}"))
+    if column.generation is not None:
+        work = column.generation.work
+        rows.append(("passes", f"{work.forward_passes:,}"))
         if config.strategy == "assisted":
-            rows.append(("kept", f"{column.work.accepted:,}/{column.work.drafted:,}"))
+            rows.append(("kept", f"{work.accepted:,}/{work.drafted:,}"))
     return rows
+
+
+def measures_html(measures: "Measures") -> str:
+    """How varied the text is, and how often it repeats itself; of several samples together."""
+    rows = [
+        *((f"distinct-{n}", value, f"Different {n}-grams of all {n}-grams") for n, value in measures.distinct.items()),
+        *((f"repeat-{n}", measures.repeated[n], f"{n}-grams that were there before") for n in (2, 3, 4)),
+        ("Zipf", measures.zipf, "Exponent of Zipf's law; about 1 in natural language"),
+        ("self-BLEU", measures.self_bleu, "How like each other the samples are, 0 to 100"),
+        ("looping", measures.looping, "Share of texts that end in one phrase, three times or more"),
+    ]
+    cells = "".join(
+        f'<div title="{escape(title)}"><dt>{name}</dt><dd>{number(value)}</dd></div>'
+        for name, value, title in rows
+        if value is not None
+    )
+    opened = " open" if measures.tokens >= LONG else ""
+    return (
+        f'<details class="decoding-measures"{opened}><summary>Variety and repetition</summary>'
+        f'<dl class="decoding-figures">{cells}</dl></details>'
+    )
 
 
 def beams_html(column: Column) -> str:
@@ -182,13 +207,8 @@ def again_html(again: Again, place: int) -> str:
     return (
         f'<details class="decoding-again"><summary>Make it again</summary>{calls}'
         f'<button type="button" class="decoding-save" data-save="column-{place + 1}.json">Save as JSON</button>'
-        f'<script type="application/json">{_in_script(again.json)}</script></details>'
+        f'<span class="decoding-json" hidden>{escape(again.json, quote=False)}</span></details>'
     )
-
-
-def _in_script(json: str) -> str:
-    """JSON in a script element, which nothing ends and nothing runs."""
-    return json.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def end_line(column: Column) -> str:
@@ -205,6 +225,6 @@ def end_line(column: Column) -> str:
             "length": "Cut at the longest length allowed.",
             "dead_end": "No token was left: the settings removed all.",
         }.get(hypothesis.finish_reason, "")
-    if column.truncated:
+    if column.generation is not None and column.generation.truncated:
         said += " The text was longer than the model's context and was shortened."
     return said.strip()

@@ -11,21 +11,24 @@ from typing import Any
 
 import gradio as gr
 
+from core.decode.recipe import Recipe, settings_from_json
 from core.errors import ConfigError, RunError, UserError
 from core.evaluate.degeneration import first_divergence
 from playground.decoding_form import LOCAL, MODAL, PLACES, chosen_assistant
-from playground.header import NO_MODEL
-from playground.models import get_run
+from playground.header import NO_MODEL, Header, text_problem
+from playground.models import get_run, model_choices
 from playground.parts import QUIET
 from playground.running import page_of
 from playground.site import Site
-from playground.tabs.decoding.form import Form, box_label, build_form, edited, shown
+from playground.tabs.decoding.form import Form, box_label, build_form, edited, sentence_of, shown
 from playground.tabs.decoding.settings import (
     FIRST,
     MAX_COLUMNS,
     NEXT,
+    TOGETHER,
     Column,
     Settings,
+    column_of,
     config_of,
     dump,
     for_model,
@@ -118,7 +121,7 @@ def build(site: Site, work: Work) -> ColumnsPart:
             gr.HTML(value, elem_id=f"decoding-column-{place + 1}", padding=False, js_on_load=SEND)
             for place, value in enumerate([*html, *[""] * (MAX_COLUMNS - len(html))])
         ]
-    settings = gr.Textbox("", label="Columns", visible="hidden", elem_id="decoding-settings")
+    settings = gr.Textbox("", label="Columns", visible="hidden", elem_id="decoding-settings", max_length=4_000)
     return ColumnsPart(
         where, run, stop, message, chips, form, says, columns, settings, gr.State(0), gr.State(()), gr.State(0)
     )
@@ -144,6 +147,15 @@ def wire(part: ColumnsPart, work: gr.State) -> None:
     form.preset.input(choose_preset, [*now, form.preset], [part.settings, *part.head], **QUIET)
     gr.on([part.chips.select, *[column.select for column in part.columns]], act_on_columns, now,
           [part.settings, *part.head], **QUIET)  # fmt: skip
+
+
+def wire_loading(part: ColumnsPart, work: gr.State, header: Header) -> None:
+    """A recipe brings its text along, and its model."""
+    form = part.form
+    form.load.click(
+        load_recipe, [work, part.settings, part.chosen, form.recipe],
+        [form.loaded, header.model, header.text, header.settled, part.settings, *part.head], **QUIET,
+    )  # fmt: skip
 
 
 def show(work: Work, settings: Any, where: Any, chosen: Any) -> list[Any]:
@@ -176,8 +188,8 @@ def edit_column(
     if assistant and assistant not in typed:
         typed = (*typed[-8:], assistant)
     column = found.columns[chosen]
-    label, name, sentence = box_label(chosen, column), preset_of(column) or "", ""
-    return dump(found), typed, _chips(found, chosen), gr.update(label=label), name, sentence
+    label, name = gr.update(label=box_label(chosen, column)), preset_of(column) or ""
+    return dump(found), typed, _chips(found, chosen), label, name, sentence_of(column)
 
 
 def change_strategy(work: Work, settings: Any, chosen: Any, *values: Any) -> list[Any]:
@@ -195,6 +207,40 @@ def choose_preset(work: Work, settings: Any, chosen: Any, name: Any) -> list[Any
     except ConfigError:
         column = found.columns[chosen]
     return _now(work, found.with_column(chosen, column), chosen)
+
+
+def load_recipe(work: Work, settings: Any, chosen: Any, text: Any) -> list[Any]:
+    """A recipe or settings were pasted: message, model, text and `settled` of the header, and the settings. It may come
+    from anybody: a model is opened if it is listed here, an assistant too."""
+    found, _ = _read(settings)
+    chosen = _place(found, chosen)
+    model, prompt, settled, told = gr.skip(), gr.skip(), gr.skip(), "Loaded."
+    try:
+        recipe = _recipe(text)
+        column = column_of(recipe.config if recipe else settings_from_json(text), recipe.assistant if recipe else "")
+        config_of(column)
+    except ConfigError as error:
+        return [notice(str(error)), *[gr.skip()] * 4, *head(work, settings, chosen)]
+    if recipe is not None:
+        if recipe.model not in [name for _, name in model_choices()]:
+            told = f"Its model {recipe.model[:80]!r} is not in the list here: only its settings are loaded."
+        elif problem := text_problem(recipe.text):
+            told = f"Only its settings are loaded. {problem}"
+        else:
+            model, prompt = recipe.model, recipe.text
+            settled = (model, prompt)
+    others = [other for place, other in enumerate(found.columns) if place != chosen]
+    if any(other.get(name) != column.get(name) for other in others for name in TOGETHER):
+        found = found._replace(together=False)
+    return [notice(told, "info"), model, prompt, settled, *_now(work, found.with_column(chosen, column), chosen)]
+
+
+def _recipe(text: Any) -> Recipe | None:
+    """None: what was pasted is no whole recipe, but may be settings."""
+    try:
+        return Recipe.from_json(text)
+    except ConfigError:
+        return None
 
 
 def act_on_columns(work: Work, settings: Any, chosen: Any, event: gr.EventData) -> list[Any]:
@@ -259,6 +305,11 @@ def _chips(settings: Settings, chosen: int) -> str:
 
 def stop_columns(request: gr.Request) -> None:
     boards.stop(page_of(request))
+
+
+def forget(request: gr.Request) -> None:
+    """A page was closed: let its columns go."""
+    boards.forget(page_of(request))
 
 
 def decode_columns(

@@ -1,6 +1,5 @@
 """The form that edits one column: which fields there are, which of them act on its strategy, and what they say."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +22,7 @@ from playground.tabs.decoding.settings import (
 from playground.tabs.decoding.work import Work
 from playground.views.notice import notice
 
+MOST = 2**53  # of a number: what a browser has exactly
 OWN_SETTINGS = ""  # the preset of a column that is as none
 DRAWN_ONLY = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "seed")
 
@@ -43,7 +43,7 @@ class Field:
         if self.choices:
             held = [choice for _, choice in self.choices]
             return next((c for c in held if c == value and type(c) is type(value)), held[0])
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -MOST < value < MOST:
             return 0 if self.low is None else self.low
         if self.low is None or self.high is None:
             return int(value)
@@ -102,6 +102,9 @@ class Form:
     fields: dict[str, Any]
     together: gr.Checkbox
     sentence: gr.HTML
+    recipe: gr.Textbox
+    load: gr.Button
+    loaded: gr.HTML
 
     @property
     def values(self) -> list[Any]:
@@ -123,7 +126,7 @@ def build_form(site: Site, work: Work, column: Column) -> Form:
                                    value=column.get("strategy", "greedy"), label="Strategy",
                                    elem_id="decoding-strategy", min_width=220)  # fmt: skip
             together = gr.Checkbox(True, label="One seed and one length for all columns", elem_id="decoding-together")
-        sentence = gr.HTML(_sentence(column), js_on_load=None, elem_id="decoding-sentence")
+        sentence = gr.HTML(sentence_of(column), js_on_load=None, elem_id="decoding-sentence")
         fields: dict[str, Any] = {}
         acts = _acting(column)
         with gr.Row(elem_classes="decoding-fields"):
@@ -136,7 +139,14 @@ def build_form(site: Site, work: Work, column: Column) -> Form:
             fields |= {name: _component(name, column, acts, site) for name in SHORT}
         with gr.Accordion("More settings", open=False), gr.Row(elem_classes="decoding-fields"):
             fields |= {name: _component(name, column, acts, site) for name in MORE}
-    return Form(box, chosen, strategy, assistant, drawn, fields, together, sentence)
+        with gr.Accordion("Load settings", open=False):
+            recipe = gr.Textbox(
+                label="A recipe or settings, as JSON: what “Save as JSON” below a column gives", lines=3, max_lines=12,
+                elem_id="decoding-recipe",
+            )  # fmt: skip
+            load = gr.Button("Load into this column", size="sm", scale=0, min_width=200, elem_id="decoding-load")
+            loaded = gr.HTML("", js_on_load=None, elem_id="decoding-loaded")
+    return Form(box, chosen, strategy, assistant, drawn, fields, together, sentence, recipe, load, loaded)
 
 
 def _component(name: str, column: Column, acts: list[str], site: Site) -> Any:
@@ -174,7 +184,7 @@ def shown(work: Work, place: int, column: Column, together: bool, open: bool | N
     return [
         gr.update(**box),
         preset_of(column) or OWN_SETTINGS,
-        _sentence(column),
+        sentence_of(column),
         together,
         column.get("strategy", "greedy"),
         gr.update(choices=choices, value=wanted or next(iter(names), None), visible="assistant" in acts),
@@ -185,7 +195,7 @@ def shown(work: Work, place: int, column: Column, together: bool, open: bool | N
 
 def edited(column: Column, strategy: Any, assistant: Any, drawn: Any, *values: Any) -> Column:
     """The column as the form says. What the form does not show of it stays."""
-    strategy = strategy if strategy in STRATEGY_NAMES else "greedy"
+    strategy = strategy if isinstance(strategy, str) and strategy in STRATEGY_NAMES else "greedy"
     given = dict(zip(ALL, values, strict=True))
     kept = {name: value for name, value in column.items() if name in FIELDS and name not in ALL}
     changed: Column = kept | {"strategy": strategy}
@@ -225,7 +235,7 @@ def _presets() -> list[tuple[str, str]]:
     return [("Settings of one's own", OWN_SETTINGS), *((known.title, name) for name, known in PRESETS.items())]
 
 
-def _sentence(column: Column) -> str:
+def sentence_of(column: Column) -> str:
     """What the column's preset is for; or what is wrong with its settings."""
     try:
         config_of(column)

@@ -17,8 +17,8 @@ def with_event(column: Column, event: Any) -> Column:
     if generation is not None:
         several = config.searches_beams or config.reranks or len(generation.hypotheses) > 1
         return replace(
-            column, state="done", hypothesis=generation.best, work=generation.work, truncated=generation.truncated,
-            beams=generation.hypotheses if several else [],
+            column, state="done", hypothesis=generation.best, beams=generation.hypotheses if several else [],
+            generation=replace(generation, trace=[]),
         )  # fmt: skip
     if config.draws and not config.reranks and config.num_paths > 1:
         samples = list(column.beams)

@@ -12,17 +12,21 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, NamedTuple
 
+from core.decode.answers import as_plain
 from core.decode.config import GenerationConfig
+from core.decode.recipe import recipe_of
 from core.errors import UserError
+from core.evaluate.degeneration import measures
 from core.run import Run
 from playground.decoding_form import MODAL
 from playground.models import get_run, run_stamp
 from playground.tabs.decoding.there import steps_there, with_event, write_there
 from playground.tabs.decoding.work import Work
-from playground.views.decoding import Column
+from playground.views.decoding import Again, Column
 
 REFRESH = 0.06  # seconds between two pictures of the columns
 PAGES = 200  # pages that are remembered
+LONGEST_AGAIN = 20_000  # characters of a text that is said again
 ONE_ASSISTANT = "On Modal all columns share one assistant: choose that of the first assisted column."
 
 
@@ -119,11 +123,28 @@ def written(
         yield list(columns)
         return
     chosen = [wanted[place] for place in open_places]
+    seen: dict[int, Column] = {}
     for picture in _there(work, chosen, ask) if where == MODAL else _here(run, work.text, chosen, ask):
         for place, column in zip(open_places, picture, strict=True):
-            columns[place] = column
+            if seen.get(place) is not column:
+                seen[place], columns[place] = column, ended(column, work, run, wanted[place])
         keep()
         yield list(columns)
+
+
+def ended(column: Column, work: Work, run: Run, wanted: Wanted) -> Column:
+    """The column with its measures, and how to make it again, if it has ended."""
+    if column.hypothesis is None or column.state not in ("done", "stopped") or column.measures is not None:
+        return column
+    config = column.config
+    drawn = config is not None and config.draws and not config.reranks
+    column = replace(column, measures=measures(list(column.beams) if drawn and column.beams else [column.hypothesis]))
+    if column.generation is None or config is None or len(work.text) > LONGEST_AGAIN:
+        return column
+    recipe = replace(recipe_of(run, work.text, config, wanted.assistant), model=work.model)
+    result = as_plain(column.generation)
+    again = Again(recipe.as_python(), recipe.as_command(run.config.decode), recipe.to_json(result))
+    return replace(column, again=again)
 
 
 # ------------------------------------------------------------------------------------------------ this machine
