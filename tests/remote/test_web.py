@@ -46,7 +46,7 @@ def refused(answer):
 def test_health_tells_how_it_is_and_no_secrets(server):
     answer = httpx.get(f"{server.address}/health")
     told = answer.json()
-    assert told["status"] == "ok" and told["version"] == "0.1.0" and told["runs"] == 4 and told["uptime"] >= 0
+    assert told["status"] == "ok" and told["version"] == "0.1.0" and told["runs"] == 6 and told["uptime"] >= 0
     assert told["complete"] is True and told["signin"] is True
     assert not any(part in answer.text for pair in USERS.items() for part in pair)
 
@@ -58,7 +58,7 @@ def test_a_stranger_sees_tokens_attention_and_decoding(stranger):
     assert stranger.call("settle_text", values)["success"]
     tokens = stranger.call("refresh", stranger.default("refresh"))  # of what the server remembers
     assert MARK[:4] in json.dumps(tokens["output"]["data"])
-    assert "head-cell" in json.dumps(stranger.call("follow", stranger.default("follow"))["output"]["data"])
+    assert "heatmap" in json.dumps(stranger.call("change_part", stranger.default("change_part"))["output"]["data"])
     values = stranger.default("decode_columns")
     values[stranger.place("decode_columns", "Text")] = text
     assert "Ended by itself" in json.dumps(stranger.call("decode_columns", values)["output"]["data"])
