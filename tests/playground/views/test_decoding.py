@@ -1,94 +1,16 @@
-"""A decoding column as HTML: every token, every number, nothing unescaped."""
+"""A decoding column as HTML: every number, every hypothesis, nothing unescaped."""
 
 import math
 import re
-from dataclasses import replace
 from html import unescape
 
-import pytest
-
 from core.decode.config import GenerationConfig
-from core.decode.result import Hypothesis, Work
-from core.decode.trace import Candidate, Distribution, StepTrace
-from core.tokenizer import train_bpe
-from playground.views.decoding import (
-    Column,
-    column_html,
-    doubt,
-    number,
-    percent,
-    settings_line,
-    token_groups,
-    tokens_html,
-)
-
-TOKENIZER = train_bpe(["a cup of coffee <b>bold</b> & more"] * 4, 300)
-
-
-def plain(html: str) -> str:
-    return unescape(re.sub(r"<[^>]*>", "", html))
-
-
-def hypothesis(text: str, end: bool = True, steps: bool = False) -> Hypothesis:
-    ids = TOKENIZER.encode(text).ids + ([TOKENIZER.eos_id] if end else [])
-    logprobs = [-0.25 * (i + 1) for i in range(len(ids))]
-    traces = []
-    for step, (token, logprob) in enumerate(zip(ids, logprobs, strict=True)):
-        candidates = tuple(
-            Candidate(t, 1.0, p, (), p) for t, p in ((token, math.exp(logprob)), (5, 0.01), (6, 0.00001))
-        )
-        where = Distribution(1.5, (), candidates)
-        traces.append(StepTrace(step, token, logprob, 1 + step, where, 0.0, 0.0, 0, 0, "kept"))
-    reason = "end" if end else "length"
-    return Hypothesis(ids, logprobs, -1.0, end, reason, TOKENIZER.decode(ids), traces if steps else [])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a cup of coffee", "<script>alert(1)</script>", "${1+1} {{x}} &amp; \"quotes\" 'single'", "コーヒーを一杯。",
-        "\U0001f469\u200d\U0001f469\u200d\U0001f467 a\nb", "\x00\x01 NUL", "  two  spaces ",
-    ],
-)  # fmt: skip
-def test_the_text_can_be_read_and_nothing_in_it_is_markup(text):
-    html = tokens_html(hypothesis(text, end=False), TOKENIZER, explain=False)
-    tags = set(re.findall(r"</?([a-z]+)", html))
-    assert tags <= {"span", "br"}
-    shown = plain(html)
-    for hidden, sign in (("\x00", "␀"), ("\x01", "␁"), ("\n", "⏎"), ("\u200d", "ZWJ")):
-        text = text.replace(hidden, sign)
-    assert shown == text
-
-
-def test_tokens_that_make_one_character_are_shown_as_it():
-    ids = TOKENIZER.encode("か").ids
-    assert len(ids) == 3  # nothing of it was merged in training
-    assert token_groups(ids, TOKENIZER) == [[0, 1, 2]]
-    assert plain(tokens_html(hypothesis("か", end=False), TOKENIZER, explain=False)) == "か"
-
-
-def test_a_character_that_is_cut_short_is_shown_as_bytes():
-    ids = TOKENIZER.encode("aか").ids[:-1]
-    cut = Hypothesis(ids, [-0.1] * len(ids), 0.0, False)
-    assert token_groups(ids, TOKENIZER) == [[0], [1, 2]]
-    assert plain(tokens_html(cut, TOKENIZER, explain=False)) == "aE3 81"
-
-
-def test_ids_without_a_token_and_special_ones_do_not_break_it():
-    strange = Hypothesis([TOKENIZER.vocab_size + 7, TOKENIZER.eos_id], [-1.0, -2.0], 0.0, True)
-    shown = plain(tokens_html(strange, TOKENIZER))
-    assert f"id {TOKENIZER.vocab_size + 7}" in shown and "</s>" in shown
-
-
-def test_the_explanation_names_probability_rank_and_alternatives():
-    given = hypothesis("a cup", steps=True)
-    html = tokens_html(given, TOKENIZER)
-    assert html.count('role="tooltip"') == len(given.ids) == html.count('tabindex="0"')
-    shown = plain(html)
-    assert percent(math.exp(-0.25)) in shown and "−0.25" in shown
-    assert "rank 1" in shown and f"rank {len(given.ids)}" in shown
-    assert "entropy 1.50" in shown and "1.0 %" in shown and "0.001 %" in shown
-    assert html.count("decoding-chosen") == len(given.ids)
+from core.decode.result import Generation, Hypothesis, Work
+from core.evaluate.degeneration import measures
+from playground.views.column_settings import chips_html, settings_line
+from playground.views.decoding import Again, Column, column_html
+from playground.views.written import number
+from tests.playground.views.test_written import TOKENIZER, hypothesis, plain
 
 
 def test_the_figures_are_those_of_the_hypothesis():
@@ -106,16 +28,31 @@ def test_the_figures_are_those_of_the_hypothesis():
 def test_beams_are_listed_best_first():
     beams = [hypothesis("a cup"), hypothesis("coffee", end=False)]
     column = Column("Beam", GenerationConfig(strategy="beam"), "done", beams[0], beams)
-    rows = re.findall(r"<tr><td>(\d)</td>.*?</tr>", column_html(column, TOKENIZER))
-    assert rows == ["1", "2"]
-    assert "coffee …" in plain(column_html(column, TOKENIZER))  # not ended
+    html = column_html(column, TOKENIZER)
+    assert re.findall(r"<tr><td>(\d)</td>.*?</tr>", html) == ["1", "2"]
+    assert "coffee …" in plain(html)  # not ended
+    texts = re.findall(r'data-index="(\d)" data-ids="([\d,]*)"( hidden)?>', html)
+    assert texts == [("0", ",".join(map(str, beams[0].ids)), ""), ("1", ",".join(map(str, beams[1].ids)), " hidden")]
+    assert re.findall(r'data-show="(\d)" aria-pressed="(\w+)"', html) == [("0", "true"), ("1", "false")]
+
+
+def test_samples_have_no_score_and_long_ones_are_not_all_explained():
+    one = hypothesis("a cup of coffee " * 200)
+    config = GenerationConfig(strategy="sample", num_return_sequences=8)
+    html = column_html(Column("x", config, "done", one, [one] * 8), TOKENIZER)
+    assert "The 8 samples" in html and ">score<" not in html
+    explained = html.count("data-index=")
+    assert 1 <= explained < 8 and explained == html.count("data-show=") and html.count("<tr><td>") == 8
+    writing = column_html(Column("x", config, "writing", one, [one] * 8), TOKENIZER)
+    assert "data-say" not in writing and "data-show" not in writing
 
 
 def test_what_was_stopped_cut_or_failed_says_so():
     given = hypothesis("a cup", end=False)
     assert "Stopped by you" in column_html(Column("x", GenerationConfig(), "stopped", given), TOKENIZER)
     assert "longest length" in column_html(Column("x", GenerationConfig(), "done", given), TOKENIZER)
-    shortened = Column("x", GenerationConfig(), "done", given, truncated=True)
+    generation = Generation("", [], [given], True, 1.0, Work())
+    shortened = Column("x", GenerationConfig(), "done", given, generation=generation)
     assert "longer than the model's context" in column_html(shortened, TOKENIZER).replace("&#x27;", "'")
     failed = column_html(Column("x", GenerationConfig(), "failed", message="<no> run"))
     assert "&lt;no&gt; run" in failed and 'role="alert"' in failed
@@ -126,17 +63,39 @@ def test_nothing_written_is_said():
     assert "(nothing)" in column_html(Column("x", GenerationConfig(), "done", empty), TOKENIZER)
 
 
-@pytest.mark.parametrize(
-    ("probability", "text"),
-    [(1.0, "100 %"), (0.8312, "83.1 %"), (0.01, "1.0 %"), (0.00123, "0.12 %"), (1e-9, "1e-07 %"), (0.0, "0e+00 %")],
-)
-def test_percent(probability, text):
-    assert percent(probability) == text
+def test_what_an_assisted_column_took():
+    given = hypothesis("a cup")
+    generation = Generation("", [], [given], False, 1.0, Work(3, 9, 8, 1))
+    column = Column("x", GenerationConfig(strategy="assisted"), "done", given, generation=generation)
+    assert "passes3" in plain(column_html(column, TOKENIZER)) and "kept1/8" in plain(column_html(column, TOKENIZER))
 
 
-def test_doubt_grows_as_probability_falls():
-    assert doubt(0.0) == 0 and doubt(math.log(0.001)) == 1 == doubt(-math.inf)
-    assert doubt(math.log(0.1)) == pytest.approx(0.5) and doubt(math.log(0.01)) == pytest.approx(1)
+def test_measures_and_how_to_make_it_again():
+    given = hypothesis("a cup a cup a cup", end=False)
+    again = Again("print('<b>')", "llm-scratch '<b>' & more", '{"text": "</span><script>"}')
+    column = Column("x", GenerationConfig(), "done", given, measures=measures([given]), again=again)
+    html = column_html(column, TOKENIZER)
+    assert f"distinct-2</dt><dd>{number(measures([given]).distinct[2])}" in html and "self-BLEU" not in html
+    assert "<b>" not in html and "<script" not in html and html.count("</section>") == 1
+    assert again.python in unescape(html) and again.command in unescape(html) and again.json in unescape(html)
+
+
+def test_a_branch_and_settings_that_cannot_be():
+    given = hypothesis("a cup")
+    branch = column_html(Column("x", GenerationConfig(forced_prefix_ids=(5,)), "done", given), TOKENIZER, 2)
+    assert "1 token is given" in branch and 'data-act="unbranch"' in branch and 'data-column="2"' in branch
+    broken = column_html(Column("<x>", None, "failed", message="No <b>."), TOKENIZER)
+    assert "No &lt;b&gt;." in broken and "<x>" not in broken
+
+
+def test_chips():
+    html = chips_html(["A", "<b>"], 1, 3)
+    assert re.findall(r'data-act="choose" data-column="(\d)" aria-pressed="(\w+)"', html) == [
+        ("0", "false"),
+        ("1", "true"),
+    ]
+    assert html.count('data-act="remove"') == 2 and 'data-act="add"' in html and "<b>" not in html
+    assert 'data-act="remove"' not in chips_html(["A"], 0, 3) and 'data-act="add"' not in chips_html(["A"] * 3, 0, 3)
 
 
 def test_settings_in_words():
@@ -151,12 +110,7 @@ def test_settings_in_words():
     assert "7 tokens drafted" in settings_line(GenerationConfig(strategy="assisted", num_assistant_tokens=7))
     assert "most probable of 9 samples" in settings_line(GenerationConfig(strategy="best_of", num_samples=9))
     assert "by BLEU" in settings_line(GenerationConfig(strategy="mbr", mbr_metric="bleu"))
-
-
-def test_drafted_tokens_are_underlined():
-    given = replace(hypothesis("a cup of"), drafted=[False, True, *[False] * 20][: len(hypothesis("a cup of").ids)])
-    for explain in (False, True):
-        html = tokens_html(given, TOKENIZER, explain=explain)
-        assert html.count("decoding-drafted") == 1 and html.count("drafted by the assistant") == explain
-    column = Column("x", GenerationConfig(strategy="assisted"), "done", given, work=Work(3, 9, 8, 1))
-    assert "passes3" in plain(column_html(column, TOKENIZER)) and "kept1/8" in plain(column_html(column, TOKENIZER))
+    drawn = settings_line(GenerationConfig(strategy="sample", min_p=0.1, typical_p=0.8, frequency_penalty=0.5))
+    assert all(word in drawn for word in ("min-p 0.1", "typical-p 0.8", "frequency penalty 0.5"))
+    assert "no 3-gram twice" in settings_line(GenerationConfig(no_repeat_ngram_size=3))
+    assert "drawn" in settings_line(GenerationConfig(strategy="assisted", assisted_sampling=True))
