@@ -65,7 +65,7 @@ def map_spec(
 
 
 def neighbours_spec(token: str, metric: str, found: Sequence[Any], of: str) -> str:
-    """The figure of a token's nearest (core.analysis.embeddings.Neighbour), as bars that can be chosen."""
+    """The figure of a token's nearest (core.analysis.embeddings.Neighbour). Choosing a bar sends {"row": its id}."""
     note = {
         "cosine": "Cosine of the angle between the vectors: 1 is the same direction.",
         "euclidean": "Euclidean distance between the vectors: 0 is the same place.",
@@ -73,7 +73,7 @@ def neighbours_spec(token: str, metric: str, found: Sequence[Any], of: str) -> s
     }[metric]
     return bars_spec(
         "nearest-tokens", f"Nearest to {token}", of, [n.name for n in found], np.array([n.value for n in found]),
-        series=[MEANINGS[metric]], row_axis="token", order="nearest first", note=note, clicks=[True] * len(found),
+        series=[MEANINGS[metric]], row_axis="token", order="nearest first", note=note, sends=[n.id for n in found],
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def analogy_spec(a: str, b: str, c: str, method: str, found: Sequence[Any], of: 
     }[method]
     return bars_spec(
         "analogy", f"{a} − {b} + {c}", of, [n.name for n in found], np.array([n.value for n in found]),
-        series=["score"], row_axis="token", order="best first", note=note, clicks=[True] * len(found),
+        series=["score"], row_axis="token", order="best first", note=note, sends=[n.id for n in found],
     )  # fmt: skip
 
 

@@ -112,27 +112,19 @@ def test_a_token_that_is_none_is_a_sentence_and_the_map_stays(own_runs):
     assert "not one token" in near_message and "<b>" not in near_message
 
 
-@pytest.mark.parametrize("data", [{"id": 7}, {"id": 10**9}, {"id": -1}, {"id": True}, {"id": "7"}, {}, None, [1]])
-def test_a_point_is_chosen_by_its_id_and_by_nothing_else(own_runs, data):
-    values = map_part.pick_point(GPT, *look(), event=picked(data))
-    assert len(values) == 6
-    if data == {"id": 7}:
-        assert json.loads(values[3])["ids"][json.loads(values[3])["chosen"]] == 7
-    else:
-        assert values == [gr.skip()] * 6
+@pytest.mark.parametrize("data", [{"id": 7}, {"row": 7}])
+def test_a_point_or_a_bar_is_chosen(own_runs, data):
+    token, *values = map_part.pick_token(GPT, *look(), picked(data))
+    figure = json.loads(values[2])
+    assert figure["ids"][figure["chosen"]] == 7
+    assert json.loads(map_part.draw_map(GPT, *look(token=token))[2]) == figure
 
 
-def test_bars_lead_to_their_tokens(own_runs):
-    of = model_vectors(load("tiny-gpt"))
-    found = neighbours(of, 300, 12)
-    token, *_ = map_part.pick_neighbour(GPT, *look(), event=picked({"row": 3}))
-    assert vectors.vectors_of(GPT).names[found[3].id] == token or token == f"#{found[3].id}"
-    answers = analogy(of, 40, 41, 42)
-    token, *_ = map_part.pick_answer(GPT, *look(), "#40", "#41", "#42", "add", event=picked({"row": 0}))
-    assert token in (of.names[answers[0].id], f"#{answers[0].id}")
-    for row in (99, -1, "0", None):
-        assert map_part.pick_neighbour(GPT, *look(), event=picked({"row": row})) == [gr.skip()] * 6
-        assert map_part.pick_answer(GPT, *look(), "", "", "", "x", event=picked({"row": row})) == [gr.skip()] * 6
+@pytest.mark.parametrize(
+    "data", [{"id": 10**9}, {"id": -1}, {"id": True}, {"id": "7"}, {"id": 7.0}, {"row": None}, {}, None, [1]]
+)
+def test_what_is_no_token_is_not_chosen(own_runs, data):
+    assert map_part.pick_token(GPT, *look(), picked(data)) == [gr.skip()] * 6
 
 
 @pytest.mark.parametrize("how", ["add", "mul"])

@@ -159,14 +159,13 @@ def wire(part: MapPart, work: gr.State) -> None:
          part.token.submit, part.token.blur],
         draw_map, looks, part.map_views, **QUIET,
     )  # fmt: skip
-    part.figure.select(pick_point, looks, [part.token, *part.map_views], **QUIET)
-    part.near.select(pick_neighbour, looks, [part.token, *part.map_views], **QUIET)
+    for figure in (part.figure, part.near, part.analogy):
+        figure.select(pick_token, looks, [part.token, *part.map_views], **QUIET)
     asked = [work, part.a, part.b, part.c, part.how]
     gr.on(
         [*(event for box in (part.a, part.b, part.c) for event in (box.submit, box.blur)), part.how.input],
         solve, asked, [part.analogy_message, part.analogy], **QUIET,
     )  # fmt: skip
-    part.analogy.select(pick_answer, [*looks, *asked[1:]], [part.token, *part.map_views], **QUIET)
     part.compute.click(
         compute_map, looks, [part.message, part.figure, part.compute, part.stop],
         **QUIET | {"trigger_mode": "multiple"},
@@ -203,38 +202,24 @@ def draw_map(
         return button, notice(str(error)), "", "", ""
 
 
-def pick_point(
+def pick_token(
     work: Work, method: str, dimensions: int, points: int, only_words: bool, token: str, metric: str,
     event: gr.EventData,
 ) -> list[Any]:  # fmt: skip
-    """A token was chosen on the map. Values for the token's field and `map_views`."""
+    """A token was chosen on the map, or as a bar. Values for the token's field and `map_views`."""
     data = event._data if isinstance(event._data, dict) else {}
-    return _pick(work, method, dimensions, points, only_words, metric, data.get("id"))
-
-
-def pick_neighbour(
-    work: Work, method: str, dimensions: int, points: int, only_words: bool, token: str, metric: str,
-    event: gr.EventData,
-) -> list[Any]:  # fmt: skip
-    """A bar of the nearest tokens was chosen."""
+    id = data.get("id", data.get("row"))
     try:
-        view = View(work, method, dimensions, points, only_words, metric)
-        id = view.neighbours(view.chosen(token))[_row(event)].id
-    except (UserError, IndexError):
+        vectors = vectors_of(work)
+    except UserError as error:
+        return [gr.skip(), gr.skip(), notice(str(error)), gr.skip(), gr.skip(), gr.skip()]
+    if isinstance(id, bool) or not isinstance(id, int) or not 0 <= id < len(vectors):
         return [gr.skip()] * 6
-    return _pick(work, method, dimensions, points, only_words, metric, id)
-
-
-def pick_answer(
-    work: Work, method: str, dimensions: int, points: int, only_words: bool, token: str, metric: str, a: str, b: str,
-    c: str, how: str, event: gr.EventData,
-) -> list[Any]:  # fmt: skip
-    """A bar of the analogy was chosen."""
     try:
-        id = _answers(work, a, b, c, how)[_row(event)].id
-    except (UserError, IndexError):
-        return [gr.skip()] * 6
-    return _pick(work, method, dimensions, points, only_words, metric, id)
+        token = vectors.names[id] if find(vectors, vectors.names[id]) == id else f"#{id}"
+    except TextError:
+        token = f"#{id}"
+    return [token, *draw_map(work, method, dimensions, points, only_words, token, metric)]
 
 
 def solve(work: Work, a: str, b: str, c: str, how: str) -> tuple[str, str]:
@@ -365,27 +350,3 @@ def _answers(work: Work, a: str, b: str, c: str, how: str) -> list[Any]:
     vectors = vectors_of(work)
     ids = [find(vectors, text) for text in (a, b, c)]
     return analogy(vectors, ids[0], ids[1], ids[2], NEAREST, how)  # type: ignore[arg-type]
-
-
-def _row(event: gr.EventData) -> int:
-    """Which bar was chosen. IndexError if it can be none."""
-    row = event._data.get("row") if isinstance(event._data, dict) else None
-    if not isinstance(row, int) or not 0 <= row < NEAREST:
-        raise IndexError
-    return row
-
-
-def _pick(work: Work, method: str, dimensions: int, points: int, only_words: bool, metric: str, id: Any) -> list[Any]:
-    """Values for the token's field and `map_views`, for a token that was chosen by its id."""
-    try:
-        vectors = vectors_of(work)
-        if isinstance(id, bool) or not isinstance(id, int) or not 0 <= id < len(vectors):
-            return [gr.skip()] * 6
-        token = f"#{id}"
-        try:
-            token = vectors.names[id] if find(vectors, vectors.names[id]) == id else token
-        except TextError:
-            pass
-    except UserError as error:
-        return [gr.skip(), gr.skip(), notice(str(error)), gr.skip(), gr.skip(), gr.skip()]
-    return [token, *draw_map(work, method, dimensions, points, only_words, token, metric)]

@@ -55,7 +55,7 @@ def test_bars_can_be_chosen():
     for text in (neighbours_spec("a", "cosine", found, "of"), analogy_spec("a", "b", "c", "mul", found, "of")):
         figure = json.loads(text)
         assert unpacked(figure["values"]).ravel().tolist() == [0.5, 0.25] and figure["rows"] == [NASTY, "b"]
-        assert figure["clicks"] == [True, True]
+        assert figure["sends"] == [4, 2]
     for metric in ("euclidean", "dot"):
         assert json.loads(neighbours_spec("a", metric, [], "of"))["rows"] == []
 
