@@ -46,3 +46,13 @@ class Running:
 
 def page_of(request: gr.Request | None) -> str:
     return str(getattr(request, "session_hash", None) or "")
+
+
+class Asked:
+    """A job that only notes that it is to stop: whoever works looks now and then."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def stop(self) -> None:
+        self.stopped = True

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.tokenizer.visible import visible
-from playground.views.written import number, percent, token_groups
 from playground.views.figure import packed, spec
+from playground.views.written import number, percent, token_groups
 
 if TYPE_CHECKING:
     from core.decode.cursor import Cursor, NextToken
@@ -167,9 +167,10 @@ def _row(row: dict[str, Any], choice: int | None) -> str:
             cells += f'<td class="{"" if value != before else "next-same"}">{_logit(value)}</td>'
         before, gone = value, value is None
     chosen = ' class="next-choice"' if row["id"] == choice else ""
+    final = percent(row["final"]) if row["final"] else "0"
     return (
         f'<tr{chosen}><th scope="row">{escape(row["text"])}</th><td>{percent(row["probability"])}</td>'
-        f"<td>{_logit(row['logit'])}</td>{cells}<td><b>{percent(row['final']) if row['final'] else '0'}</b></td></tr>"
+        f"<td>{_logit(row['logit'])}</td>{cells}<td><b>{final}</b></td></tr>"
     )
 
 

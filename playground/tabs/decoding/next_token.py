@@ -16,14 +16,16 @@ from core.decode.config import GenerationConfig
 from core.decode.cursor import Cursor, NextToken, back, cursor_at, take
 from core.decode.scoring import TokenScore
 from core.errors import RunError, UserError
+from core.run import Run
 from playground.figure_html import figure_html
 from playground.header import NO_MODEL
 from playground.memory import Memory
 from playground.models import get_run
 from playground.parts import QUIET
 from playground.readings import owner
-from playground.running import Running
+from playground.running import Asked, Running
 from playground.site import Site, here
+from playground.tabs.decoding.settings import for_model
 from playground.tabs.decoding.work import Work, stamp
 from playground.views.next_token import next_spec, stages_html
 from playground.views.notice import notice
@@ -44,14 +46,6 @@ class Written(NamedTuple):
     about: Hashable = None
     ids: tuple[int, ...] = ()
     scores: tuple[TokenScore, ...] = ()
-
-
-@dataclass
-class Stop:
-    asked: bool = False
-
-    def stop(self) -> None:
-        self.asked = True
 
 
 @dataclass
@@ -192,10 +186,10 @@ def write_on(request: gr.Request, work: Work, count: Any, written: Any, *setting
         cursor = _cursor(work, written)
         most = min(MOST, here().new_tokens, _whole("Tokens in one go", count))
         shown = 0.0
-        with _running.as_job(Stop(), request) as job:
+        with _running.as_job(Asked(), request) as job:
             for _ in range(most):
                 cursor = _step(cursor, settings)
-                if job.asked or cursor.ended:
+                if job.stopped or cursor.ended:
                     break
                 if time.monotonic() - shown > EVERY:
                     shown = time.monotonic()
@@ -219,7 +213,7 @@ def _picture(work: Work, cursor: Cursor, settings: tuple[Any, ...]) -> tuple[Any
     message = note if cursor.truncated else ""
     if cursor.ended:
         return message, next_spec(cursor, None, None), "", written
-    config, how, find = _config(settings)
+    config, how, find = _config(settings, cursor.run)
     after = cursor.stages(config)
     choice = _choice(cursor, after, config, how)
     if choice is None:
@@ -233,7 +227,7 @@ def _refused(error: UserError) -> tuple[Any, ...]:
 
 
 def _step(cursor: Cursor, settings: tuple[Any, ...]) -> Cursor:
-    config, how, _ = _config(settings)
+    config, how, _ = _config(settings, cursor.run)
     choice = _choice(cursor, cursor.stages(config), config, how)
     if choice is None:
         raise RunError("The settings have removed every token: loosen one of them.")
@@ -271,7 +265,7 @@ def _about(work: Work) -> Hashable:
     return stamp(work), work.text
 
 
-def _config(settings: tuple[Any, ...]) -> tuple[GenerationConfig, str, str]:
+def _config(settings: tuple[Any, ...], run: Run) -> tuple[GenerationConfig, str, str]:
     """What the fields mean: settings, how a step chooses, and what is looked up."""
     temperature, top_k, top_p, min_p, typical, repetition, presence, frequency, seed, how, find = settings
     config = GenerationConfig(
@@ -279,6 +273,7 @@ def _config(settings: tuple[Any, ...]) -> tuple[GenerationConfig, str, str]:
         typical_p=typical, repetition_penalty=repetition, presence_penalty=presence, frequency_penalty=frequency,
         seed=_whole("Seed", 0 if seed is None else seed),
     )  # fmt: skip
+    config = for_model(config, run.config.decode)
     return config, how if how == "drawn" else "best", find if isinstance(find, str) else ""
 
 
