@@ -36,7 +36,11 @@ Every command takes --json: then stdout is one JSON document and all else goes t
                 {"run", "data", "kind", "loss_per_token", "perplexity", "bits_per_byte", "tokens", "bytes"}
     translate   {"run", "decode", "results": [{"text", "translation", "score", "logprob", "tokens", "seconds",
                  "truncated", "work": {"forward_passes", "assistant_passes", "drafted", "accepted"},
-                 "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs", "drafted"}]}]}
+                 "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs", "drafted"}],
+                 "measures": the fields of core.evaluate.degeneration.Measures}]}; --trace adds to a hypothesis "steps":
+                 [{"id", "text", "logprob", "rank", "entropy", "processors", "candidates": [{"id", "text", "logit",
+                 "probability", "processed", "final"}]}], and to a result of beam search "tree": {"nodes", "winner",
+                 "runner_up", "why"}, see core.decode.tree
     generate    the same, with "continuation" (what follows the prompt "text") in the place of "translation"
     translate, generate, eval with --on modal               the same, and "place": "modal"
     translate, generate --input FILE --output FILE          {"run", "output", "lines", "failed", "failures", "seconds",
@@ -60,8 +64,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.decode.config import STRATEGIES
 from playground.cli_attention import add_attention, add_internals
+from playground.cli_decoding import add_set, add_showing, decoding_options
 from playground.cli_embeddings import add_embeddings
 from playground.cli_tokenizer import add_tokenize, add_tokenizer
 
@@ -190,7 +194,7 @@ def parser() -> argparse.ArgumentParser:
     command = add("sweep", "Train a preset with several values of some keys, or list such sweeps.", _data())
     _add_sweep(command)
 
-    command = add("eval", "Measure a run: BLEU and chrF, or loss and bits per byte.", _decoding())
+    command = add("eval", "Measure a run: BLEU and chrF, or loss and bits per byte.", decoding_options())
     command.add_argument("--run", required=True, metavar="NAME")
     command.add_argument("--data", help="a file or Hugging Face data set (else the run's own validation data)")
     command.add_argument("--text-column", help="of --data, for language models")
@@ -241,9 +245,10 @@ def parser() -> argparse.ArgumentParser:
         ("translate", "Translate texts, the lines of standard input, or what you type.", "enja-transformer"),
         ("generate", "Continue texts, the lines of standard input, or what you type.", "shakespeare-gpt"),
     ]:
-        command = add(name, help, _decoding())
+        command = add(name, help, decoding_options())
         command.add_argument("text", nargs="*", help="each argument is one text")
-        command.add_argument("--run", default=run, metavar="NAME", help=f"a run's name or directory ({run})")
+        command.add_argument("--run", metavar="NAME", help=f"a run's name or directory ({run})")
+        add_showing(command, translates=name == "translate")
         command.add_argument(
             "--truncate", action="store_true", help="take what fits of a text longer than the model's context"
         )
@@ -285,48 +290,8 @@ def _data() -> argparse.ArgumentParser:
     options.add_argument("--tgt", metavar="FILE", help="... and their translations")
     options.add_argument("--val-src", metavar="FILE", help="validation sentences")
     options.add_argument("--val-tgt", metavar="FILE", help="and their translations")
-    _add_set(options)
+    add_set(options)
     return options
-
-
-def _decoding() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    group = options.add_argument_group("decoding (by default as the run's configuration says)")
-    group.add_argument(
-        "--strategy", choices=STRATEGIES, help="else the one that the settings given here belong to, or the run's"
-    )
-    group.add_argument("--num-beams", type=int, metavar="N")
-    group.add_argument("--length-penalty", type=float, metavar="X")
-    group.add_argument("--length-penalty-formula", choices=["hf", "gnmt", "ctranslate2"])
-    group.add_argument("--early-stopping", choices=["true", "false", "never"])
-    group.add_argument("--num-beam-groups", type=int, metavar="N", help="of diverse_beam; 0: every beam a group")
-    group.add_argument("--diversity-penalty", type=float, metavar="X", help="of diverse_beam")
-    group.add_argument("--temperature", type=float, metavar="X")
-    group.add_argument("--top-k", type=int, metavar="N", help="of contrastive: the number of candidates")
-    group.add_argument("--top-p", type=float, metavar="X")
-    group.add_argument("--min-p", type=float, metavar="X")
-    group.add_argument("--typical-p", type=float, metavar="X")
-    group.add_argument("--penalty-alpha", type=float, metavar="X", help="of contrastive")
-    group.add_argument("--num-samples", type=int, metavar="N", help="of best_of and mbr")
-    group.add_argument("--mbr-metric", choices=["chrf", "bleu"])
-    group.add_argument("--assistant", metavar="NAME", help="a smaller run with the same tokenizer: decode assisted")
-    group.add_argument("--num-assistant-tokens", type=int, metavar="N", help="of assisted: drafted in one go")
-    group.add_argument("--assisted-sampling", action="store_true", default=None, help="of assisted: draw, not greedy")
-    group.add_argument("--repetition-penalty", type=float, metavar="X")
-    group.add_argument("--no-repeat-ngram-size", type=int, metavar="N")
-    group.add_argument("--stop-string", action="append", metavar="TEXT", help="end before this text; may be repeated")
-    group.add_argument("--max-new-tokens", type=int, metavar="N")
-    group.add_argument("--num-return-sequences", type=int, metavar="N")
-    group.add_argument("--seed", type=int, metavar="N")
-    _add_set(group)
-    return options
-
-
-def _add_set(options: argparse._ActionsContainer) -> None:
-    options.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE",
-        help="any configuration key, such as train.max_steps=500 or decode.min_p=0.1; may be repeated",
-    )  # fmt: skip
 
 
 def _add_sweep(command: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from core.decode.config import GenerationConfig
@@ -12,7 +12,9 @@ from core.strict import from_dict
 
 if TYPE_CHECKING:
     from core.decode.result import Generation
+    from core.decode.trace import StepTrace
     from core.run import Run
+    from core.tokenizer import Tokenizer
 
 LONGEST = 100_000  # characters of a text
 MOST_NEW_TOKENS = 8_192
@@ -119,6 +121,38 @@ def as_plain(generation: "Generation") -> dict[str, Any]:
         **_short(generation), "logprob": best.total_logprob, "seconds": round(generation.seconds, 4),
         "truncated": generation.truncated, "work": dict(generation.work.__dict__), "hypotheses": hypotheses,
     }  # fmt: skip
+
+
+def traced(generation: "Generation", config: GenerationConfig, tokenizer: "Tokenizer | None" = None) -> dict[str, Any]:
+    """What a trace adds to `as_plain`: of every token of every hypothesis what there was to choose from ("steps", in
+    the hypotheses), and of beam search the tree. tokenizer: else tokens have no text."""
+    from core.decode.tree import beam_tree
+    from core.tokenizer.visible import visible
+
+    def named(token: int) -> dict[str, Any]:
+        if tokenizer is None:
+            return {"id": token}
+        return {"id": token, "text": visible(tokenizer.token_bytes(token)) if tokenizer.has_id(token) else f"#{token}"}
+
+    def plain(step: "StepTrace") -> dict[str, Any]:
+        candidates = [
+            {
+                **named(c.id), "logit": c.logit, "probability": c.probability, "processed": list(c.processed),
+                "final": c.final_probability,
+            }
+            for c in step.candidates
+        ]  # fmt: skip
+        return {
+            **named(step.id), "logprob": step.logprob, "rank": step.rank, "entropy": step.entropy,
+            "processors": list(step.distribution.processors), "candidates": candidates,
+        }  # fmt: skip
+
+    hypotheses = [
+        {**found, "steps": [plain(step) for step in hypothesis.steps]}
+        for found, hypothesis in zip(as_plain(generation)["hypotheses"], generation.hypotheses, strict=True)
+    ]
+    tree = {"tree": asdict(beam_tree(generation, config))} if config.searches_beams else {}
+    return {"hypotheses": hypotheses, **tree}
 
 
 def _short(generation: "Generation") -> dict[str, Any]:

@@ -95,11 +95,13 @@ class Recipe:
             "print(generation.text)\n"
         )
 
-    def as_command(self, own: GenerationConfig) -> str:
-        """The call of the command line. own: the run's own settings (`run.config.decode`), which it begins with."""
+    def as_command(self, own: GenerationConfig, truncated: bool = False) -> str:
+        """The call of the command line. own: the run's own settings (`run.config.decode`), which it begins with.
+        truncated: the text is longer than the context (`Generation.truncated`), which is said with an option there."""
         command = ["llm-scratch", "translate" if self.translates else "generate"]
         if not _can_be_argument(self.text, self.translates):
-            return shlex.join([*command, "--recipe", "recipe.json"])
+            return shlex.join([*command, "--recipe", "recipe.json"])  # where `to_json` is kept
+        command += ["--truncate"] if truncated else []
         command.append(_option("run", self.model))
         if self.assistant:
             command.append(_option("assistant", self.assistant))

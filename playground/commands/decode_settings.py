@@ -6,40 +6,36 @@ from typing import Any
 
 from core.config import RunConfig
 from core.decode.config import GenerationConfig
+from core.decode.presets import ACTS_ON, with_preset
 from core.errors import ConfigError
 from playground.commands.output import say
 
-DRAWN = ("sample", "best_of", "mbr", "assisted")
-BEAMS = ("beam", "diverse_beam")
-# Settings that act on some strategies only, and these, the likeliest first.
-ACTS_ON: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("temperature", "top_p", "min_p", "typical_p"), DRAWN),
-    "top_k": (*DRAWN, "contrastive"),
-    **dict.fromkeys(("num_beams", "early_stopping"), BEAMS),
-    **dict.fromkeys(("length_penalty", "length_penalty_formula"), (*BEAMS, "best_of")),
-    **dict.fromkeys(("num_beam_groups", "diversity_penalty"), ("diverse_beam",)),
-    "penalty_alpha": ("contrastive",),
-    "num_samples": ("best_of", "mbr"),
-    "mbr_metric": ("mbr",),
-    **dict.fromkeys(("num_assistant_tokens", "assisted_sampling"), ("assisted",)),
-}
-SAMPLING = {name for name, strategies in ACTS_ON.items() if "sample" in strategies}
-OTHERS = ("repetition_penalty", "no_repeat_ngram_size", "max_new_tokens", "num_return_sequences", "seed")
+OTHERS = (
+    "repetition_penalty", "presence_penalty", "frequency_penalty", "no_repeat_ngram_size", "max_new_tokens",
+    "num_return_sequences", "seed",
+)  # fmt: skip
+CHOOSING = {name: strategies for name, strategies in ACTS_ON.items() if name not in OTHERS}  # these choose a strategy
+SAMPLING = {name for name, strategies in CHOOSING.items() if "sample" in strategies}
 
 
 def decode_config(config: RunConfig, args: Namespace) -> GenerationConfig:
     """The run's settings with those of the command line. Settings that act on some strategies only choose one: the
-    run's own if they act on it."""
-    given: dict[str, Any] = {name: value for name in (*ACTS_ON, *OTHERS) if (value := getattr(args, name)) is not None}
+    run's own (or the recipe's, or the preset's) if they act on it."""
+    names = (*CHOOSING, *OTHERS)
+    given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name)) is not None}
     if "early_stopping" in given:
         given["early_stopping"] = {"true": True, "false": False}.get(given["early_stopping"], "never")
     if args.stop_string:
         given["stop_strings"] = tuple(args.stop_string)
     if any(not assignment.startswith("decode.") for assignment in args.set):
         raise ConfigError("--set takes decode.FIELD=VALUE here: the other sections were settled by training.")
+    if getattr(args, "settings", None) is not None:  # those of --recipe
+        config = replace(config, decode=args.settings)
+    if args.preset:
+        config = replace(config, decode=with_preset(config.decode, args.preset))
     changed = config.with_overrides(args.set).decode
     strategy = args.strategy or _strategy_of(given, bool(args.assistant), changed.strategy)
-    idle = [name for name in given if strategy not in ACTS_ON.get(name, (strategy,))]
+    idle = [name for name in given if strategy not in CHOOSING.get(name, (strategy,))]
     if idle:
         flags = " and ".join("--" + name.replace("_", "-") for name in idle)
         say(f"{flags} {'has' if len(idle) == 1 else 'have'} no effect on the strategy {strategy}.")
@@ -50,7 +46,7 @@ def decode_config(config: RunConfig, args: Namespace) -> GenerationConfig:
 
 def _strategy_of(given: dict[str, Any], assistant: bool, own: str) -> str:
     """The strategy that all given settings act on, or the run's own where they do not say."""
-    wanted = {name: ACTS_ON[name] for name in given if name in ACTS_ON}
+    wanted = {name: CHOOSING[name] for name in given if name in CHOOSING}
     if assistant:
         wanted["assistant"] = ("assisted",)
     possible = [s for s in next(iter(wanted.values()), (own,)) if all(s in acts for acts in wanted.values())]

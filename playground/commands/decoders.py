@@ -14,8 +14,9 @@ from playground.commands.decode_settings import decode_config
 from playground.commands.output import download_progress, say
 
 if TYPE_CHECKING:
-    from core.decode import StreamEvent
+    from core.decode import Generation, StreamEvent
     from core.run import Run
+    from core.tokenizer import Tokenizer
 
 Answer = dict[str, Any]  # see core.decode.answers
 Tasks = Iterator[tuple[int, list[str]]]
@@ -27,6 +28,7 @@ class Decoder(Protocol):
     name: str
     config: GenerationConfig
     place: dict[str, str]
+    language: str  # of translations, where it is known
     lines: int  # of a file that are decoded together
 
     def open(self) -> None:
@@ -36,7 +38,8 @@ class Decoder(Protocol):
         """Before any work: TextError for a text that does not fit, and that must not be cut."""
 
     def answers(self, texts: Sequence[str], together: int) -> Iterator[Answer]:
-        """With all hypotheses, in order, as they come. Raises what is wrong with a text."""
+        """With all hypotheses, and with --trace their steps, in order, as they come. Raises what is wrong with a
+        text."""
 
     def stream(self, text: str) -> Iterator["StreamEvent"]: ...
 
@@ -97,7 +100,7 @@ class _Local:
         from core.run import load
 
         self.run = load(args.run, args.runs_dir, download_progress(args))
-        self.name, self.args = self.run.name, args
+        self.name, self.args, self.language = self.run.name, args, self.run.config.data.tgt_language
         _check_kind(self.name, self.run.config, what)
         self.config = decode_config(self.run.config, args)
         self.run.use(args.device, args.precision)
@@ -114,13 +117,11 @@ class _Local:
 
     def answers(self, texts: Sequence[str], together: int) -> Iterator[Answer]:
         from core.decode import generate
-        from core.decode.answers import as_plain
 
         for start in range(0, len(texts), together):
-            for generation in generate(
-                self.run, texts[start : start + together], self.config, assistant=self.assistant
-            ):
-                yield as_plain(generation)
+            batch = texts[start : start + together]
+            for generation in generate(self.run, batch, self.config, self.args.trace, assistant=self.assistant):
+                yield _answer(generation, self.config, self.args.trace, self.run.tokenizer)
 
     def stream(self, text: str) -> Iterator["StreamEvent"]:
         from core.decode import stream
@@ -154,7 +155,7 @@ class _Cloud:
         from remote.client import there
 
         self.run = there(args.run, args.runs_dir)
-        self.name, self.args = self.run.name, args
+        self.name, self.args, self.language = self.run.name, args, self.run.config.data.tgt_language
         _check_kind(self.name, self.run.config, what)
         self.config = decode_config(self.run.config, args)
         self.assistant = assistant_there(args, self.config)
@@ -172,6 +173,11 @@ class _Cloud:
     def answers(self, texts: Sequence[str], together: int) -> Iterator[Answer]:
         from remote.client import written
 
+        if self.args.trace:  # with its steps a text comes as a stream
+            for text in texts:
+                generation = next(event.generation for event in self.stream(text) if event.generation is not None)
+                yield _answer(generation, self.config, True)
+            return
         with closing(written(self.run, texts, self.config, **self.options)) as found:
             for number, answer in enumerate(found, start=1):
                 if "error" in answer:
@@ -192,6 +198,14 @@ class _Cloud:
 
     def key(self) -> str:
         return _key(self.config, ["modal", self.run.name, self.run.stamp, self.args.truncate, self.assistant])
+
+
+def _answer(
+    generation: "Generation", config: GenerationConfig, trace: bool, tokenizer: "Tokenizer | None" = None
+) -> Answer:
+    from core.decode.answers import as_plain, traced
+
+    return {**as_plain(generation), **(traced(generation, config, tokenizer) if trace else {})}
 
 
 def _key(config: GenerationConfig, others: list[Any]) -> str:

@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from core.errors import TextError, UserError
+from core.errors import ConfigError, TextError, UserError
 from core.files import write_text
 from playground.commands.decode_settings import decode_config as decode_config
 from playground.commands.decoders import Decoder, decoder_of
 from playground.commands.output import say, show
+from playground.commands.recipes import follow_recipe, measured_answer
 
 if TYPE_CHECKING:
     from core.tokenizer.inspect import Stages
 
+RUNS = {"translation": "enja-transformer", "continuation": "shakespeare-gpt"}  # where none is named
 TOGETHER = 64  # texts that are decoded at a time
 
 
@@ -93,9 +95,14 @@ def generate(args: Namespace) -> int | None:
 
 
 def _decode(args: Namespace, what: str) -> int | None:
+    recipe = follow_recipe(args, what)
+    args.run = args.run or RUNS[what]
+    references = getattr(args, "reference", None)
     if args.input or args.output:
         from playground.commands.files import decode_file
 
+        if args.trace or references or recipe:
+            raise ConfigError("--trace, --reference and a recipe are for single texts: leave out --input and --output.")
         return decode_file(args, what)
     decoder = decoder_of(args, what)
     empty = "The text is empty: give a sentence to translate."
@@ -106,6 +113,8 @@ def _decode(args: Namespace, what: str) -> int | None:
         if args.text:
             raise TextError("--from-start means no prompt: give a text or --from-start, not both.")
         texts = [""]
+    elif recipe is not None and not args.text:
+        texts = [recipe.text]
     elif args.text:
         texts = args.text
         _refuse_empty(texts, empty)
@@ -117,12 +126,21 @@ def _decode(args: Namespace, what: str) -> int | None:
         if not any(text.strip() for text in texts):
             raise TextError(empty)
     decoder.check(texts)
+    if references and len(references) != len(texts):
+        raise TextError(f"There are {len(texts):,} texts but {len(references):,} references: give one for each.")
     results = []
-    for text, answer in zip(texts, decoder.answers(texts, TOGETHER), strict=True):
+    for place, (text, answer) in enumerate(zip(texts, decoder.answers(texts, TOGETHER), strict=True)):
+        reference = references[place] if references else ""
         if args.json:
-            results.append({"text": text, what: answer.pop("text"), **answer})
-        else:
-            _print_answer(text, answer, what)
+            measured = measured_answer(answer, decoder.config, reference, decoder.language)
+            results.append({"text": text, what: answer.pop("text"), **answer, "measures": asdict(measured)})
+            continue
+        _print_answer(text, answer, what)
+        if args.trace:
+            _print_steps(answer)
+        if reference:
+            measured = measured_answer(answer, decoder.config, reference, decoder.language)
+            say(f"BLEU {measured.bleu:.1f}, chrF {measured.chrf:.1f} ({measured.bleu_signature})")
     if args.json:
         show(args, {"run": decoder.name, **decoder.place, "decode": asdict(decoder.config), "results": results}, [])
     return None
@@ -134,6 +152,16 @@ def _print_answer(prompt: str, answer: dict[str, Any], what: str) -> None:
         text = " ".join(hypothesis["text"].split("\n")) if what == "translation" else prompt + hypothesis["text"]
         score = f"{hypothesis['score']:8.3f}  " if len(answer["hypotheses"]) > 1 else ""
         print(score + text, flush=True)
+
+
+def _print_steps(answer: dict[str, Any]) -> None:
+    """The best hypothesis token by token, and why it won a beam search."""
+    print("    rank   log-prob   entropy   token")
+    for step in answer["hypotheses"][0]["steps"]:
+        token = step.get("text", f"#{step['id']}")
+        print(f"{step['rank']:>8,} {step['logprob']:>10.4f} {step['entropy']:>9.4f}   {token}")
+    if "tree" in answer:
+        print(f"    {answer['tree']['why']}", flush=True)
 
 
 def _converse(decoder: Decoder, what: str) -> None:
