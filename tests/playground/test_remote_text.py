@@ -13,12 +13,14 @@ from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from core.decode import GenerationConfig, generate
 from core.run import load
 from playground import cli
-from playground.tabs.decoding import columns as decoding
+from playground.tabs.decoding import columns, settings
+from playground.tabs.decoding.settings import Settings, dump
 from playground.tabs.decoding.work import Work
 from remote import link
 from tests.playground.conftest import FAMILIES, make_run
@@ -274,27 +276,48 @@ def test_scores_of_modal_are_kept_when_asked_for(server, runs, call, tmp_path):
 # ---------------------------------------------------------------------------------------------------- the Decoding tab
 
 PAGE = SimpleNamespace(session_hash="modal")
-COMMON = (4, 1.0, 0.8, 0.9, 0, 8, 1.0, 3)
-THIRD = ("sample", 0.5, 0.6, None, 5, 6, "chrf")
+COLUMNS = (
+    {"strategy": "greedy"},
+    {"strategy": "beam", "num_beams": 4},
+    {"strategy": "sample", "top_p": 0.9, "seed": 3},
+)
 
 
-def pictures(model, text, where, third=THIRD, longest=8):
-    common = (*COMMON[:5], longest, *COMMON[6:])
-    return decoding.decode_columns(Work(model, text), *common, *third, where, PAGE)
+def pictures(model, text, where, third=COLUMNS[2], longest=8):
+    """The three columns' HTML after each picture."""
+    wanted = tuple(column | {"max_new_tokens": longest} for column in (*COLUMNS[:2], third))
+    asked = dump(Settings(wanted, together=False))
+    now = [""] * 7
+    for picture in columns.write_again(Work(model, text), asked, where, (), PAGE):
+        now = [old if new == gr.skip() else new for old, new in zip(now, picture, strict=True)]
+        yield now[1:4]
 
 
-def without_speed(html):
-    return re.sub(r"<dt>tokens/s</dt><dd>[^<]*", "", html)
+def without_times(html):
+    return re.sub(r'<dt>tokens/s</dt><dd>[^<]*|"seconds": [^,]*', "", html.replace("&quot;", '"'))
 
 
-@pytest.mark.parametrize("third", ["sample", "assisted", "best_of"])
+@pytest.mark.parametrize(
+    "third",
+    [COLUMNS[2], {"strategy": "sample", "num_return_sequences": 3, "seed": 3}, {"strategy": "assisted"},
+     {"strategy": "best_of", "num_samples": 6}],
+    ids=["sample", "samples", "assisted", "best_of"],
+)  # fmt: skip
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_columns_on_modal_are_those_of_this_machine(server, runs, name, third):
-    seen = list(pictures(name, "ROMEO: a cup", "modal", (third, *THIRD[1:])))
-    here = list(pictures(name, "ROMEO: a cup", "local", (third, *THIRD[1:])))[-1]
-    assert [without_speed(html) for html in seen[-1]] == [without_speed(html) for html in here]
+    seen = list(pictures(name, "ROMEO: a cup", "modal", third))
+    here = list(pictures(name, "ROMEO: a cup", "local", third))[-1]
+    assert [without_times(html) for html in seen[-1]] == [without_times(html) for html in here]
     assert all("Waiting for a container on Modal" in html for html in seen[0])
-    assert "Waiting" not in "".join(seen[-1]) and 'role="tooltip"' in seen[-1][0]
+    assert "Waiting" not in "".join(seen[-1]) and "data-say" in seen[-1][0]
+
+
+def test_columns_on_modal_share_one_assistant(server, runs):
+    assisted = {"strategy": "assisted", "max_new_tokens": 8}
+    asked = dump(Settings((assisted, assisted | {"assistant": "tiny-llama"}), together=False))
+    seen = list(columns.write_again(Work("tiny-gpt", "ROMEO:"), asked, "modal", (), PAGE))
+    assert any("share one assistant" in str(picture[2]) for picture in seen)
+    assert any("drafted by the assistant" in str(picture[1]) for picture in seen)
 
 
 def test_what_goes_wrong_on_modal_is_said_in_the_columns(server, runs, monkeypatch, tmp_path):
@@ -310,11 +333,11 @@ def test_what_goes_wrong_on_modal_is_said_in_the_columns(server, runs, monkeypat
 def test_stop_acts_at_once_while_a_container_starts(server, runs):
     server.hang("FunctionMap")
     try:
-        columns = pictures("tiny-gpt", "ROMEO:", "modal")
-        next(columns)
-        decoding.stop_columns(PAGE)
+        written = pictures("tiny-gpt", "ROMEO:", "modal")
+        next(written)
+        columns.stop_columns(PAGE)
         began = time.monotonic()
-        last = list(columns)[-1]
+        last = list(written)[-1]
     finally:
         server.recover()
     assert time.monotonic() - began < 5 and all("Stopped by you" in html for html in last)
@@ -322,12 +345,13 @@ def test_stop_acts_at_once_while_a_container_starts(server, runs):
 
 def test_stop_in_the_middle_cancels_the_work_there(server, tmp_path, monkeypatch):
     monkeypatch.setenv("RUNS_DIR", str(runs_of(server)))
-    columns = pictures("long-gpt", "ROMEO:", "modal", longest=3_000)
-    for picture in columns:
+    monkeypatch.setattr(settings, "LONGEST", 3_000)
+    written = pictures("long-gpt", "ROMEO:", "modal", longest=3_000)
+    for picture in written:
         if "decoding-token" in picture[0]:
             break
-    decoding.stop_columns(PAGE)
-    last = list(columns)
+    columns.stop_columns(PAGE)
+    last = list(written)
     assert len(last) == 1 and "Stopped by you; what was written is kept." in last[0][0]
     end = time.monotonic() + 20
     while any(not i.done for c in server.calls.calls.values() for i in c.inputs.values()) and time.monotonic() < end:
