@@ -12,7 +12,7 @@ window.figures.add('look', (figures) => {
   const chosenKey = (data, state) => Math.max(0, data.places.indexOf(state.key === 'best' || state.key === undefined ? data.best : Number(state.key)));
   function ordered(data, state, w) {
     const rows = data.places.map((_, i) => i);
-    return state.order === 'weight' ? rows.sort((a, b) => w.weights[b] - w.weights[a] || w.seen[b] - w.seen[a] || a - b) : rows;
+    return state.order === 'weight' || (state.order !== 'place' && rows.length > FEW) ? rows.sort((a, b) => w.weights[b] - w.weights[a] || w.seen[b] - w.seen[a] || a - b) : rows;
   }
 
   return {
@@ -20,7 +20,7 @@ window.figures.add('look', (figures) => {
       const {data, state} = view, w = unpack(data), {d, n} = w, [largest, total] = numbers(data.softmax).values, two = view.width >= 1080, places = data.places.map(String);
       const near = places.filter((_, i) => w.seen[i]).sort((a, b) => w.weights[places.indexOf(b)] - w.weights[places.indexOf(a)]).slice(0, 200);
       view.choice('key', 'Key', [['best', 'the one with the largest weight'], ...data.places.map((place, i) => [String(place), `${place} · ${shorten(data.keys[i], 18)}`]).filter(([place], i) => near.includes(place) || n <= 200)], 'best');
-      view.choice('order', 'Keys', [['place', 'in the order of the text'], ['weight', 'largest weight first']], n > FEW ? 'weight' : 'place');
+      view.choice('order', 'Keys', [['auto', `automatic: ${n > FEW ? 'largest weight first' : 'as in the text'}`], ['place', 'as in the text'], ['weight', 'largest weight first']], 'auto');
       view.choice('dimensions', 'Dimensions', [['plain', 'in their order'], ['largest', 'largest first']], 'plain');
       if (n > FEW) view.choice('rows', 'Shown', [['few', `the first ${FEW}`], ['all', `all ${n}`]], 'few');
       const all = ordered(data, state, w), shown = n > FEW && state.rows !== 'all' ? all.slice(0, FEW) : all, key = chosenKey(data, state);
