@@ -86,6 +86,7 @@ class Caller:
             answer = self.client.post("/login", data={"username": user[0], "password": user[1]})
             assert answer.status_code == 200, answer.text
         self.session = secrets.token_hex(8)
+        self.said = ""  # all messages of the last call, as JSON
         self.config = self.client.get("/config").json()
         self.endpoints = {dep["api_name"]: dep for dep in self.config["dependencies"]}
 
@@ -111,9 +112,11 @@ class Caller:
         if answer.status_code != 200:
             return answer
         last: dict[str, Any] = {}
+        self.said = ""
         with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
             for line in stream.iter_lines():
                 if line.startswith("data:"):
+                    self.said += line[5:]
                     message = json.loads(line[5:])
                     if message["msg"] in ("process_completed", "unexpected_error"):
                         last = message

@@ -32,7 +32,8 @@ def agreement(first: int, shared: int | None) -> str:
     first: the column with which they are compared."""
     if shared is None:
         return '<p class="decoding-agreement">All columns say the same.</p>'
-    begin = f"All columns begin with the same {counted(shared, 'token', 'tokens')}. " if shared else ""
+    same = "token" if shared == 1 else f"{shared:,} tokens"
+    begin = f"All columns begin with the same {same}. " if shared else ""
     return (
         f'<p class="decoding-agreement">{begin}<span class="decoding-parts">Framed</span> is the first token that '
         f"differs from column {first + 1}.</p>"
@@ -89,7 +90,3 @@ def _penalties(config: GenerationConfig) -> str:
     if config.no_repeat_ngram_size:
         parts.append(f", no {config.no_repeat_ngram_size}-gram twice")
     return "".join(parts)
-
-
-def counted(count: int, one: str, more: str) -> str:
-    return f"{count:,} {one if count == 1 else more}"

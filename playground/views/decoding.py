@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Literal
 
 from core.decode.config import GenerationConfig
-from playground.views.column_settings import counted, settings_line
+from playground.views.column_settings import settings_line
 from playground.views.written import number, tokens_html
 
 if TYPE_CHECKING:
@@ -63,9 +63,10 @@ def column_html(
         f'<p class="decoding-how">{escape(settings_line(config)) if config else ""}</p>',
     ]
     if config is not None and config.forced_prefix_ids:
+        given = len(config.forced_prefix_ids)
         parts.append(
-            f'<p class="decoding-branch">Branched: {counted(len(config.forced_prefix_ids), "token is", "tokens are")} '
-            'given. <button type="button" data-act="unbranch">Undo</button></p>'
+            f'<p class="decoding-branch">Branched: {given:,} {"token is" if given == 1 else "tokens are"} given. '
+            '<button type="button" data-act="unbranch">Undo</button></p>'
         )
     if column.message:
         parts.append(f'<p class="decoding-problem" role="alert">{escape(column.message)}</p>')

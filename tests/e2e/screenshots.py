@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 READY = {
     "tokenizer": "#token-strip .token",
     "attention": "#attention-map svg",
-    "decoding": "#decoding-beam .decoding-number",
+    "decoding": "#decoding-column-2 .decoding-number",
     "training": "#training-plot .main-svg",
 }
 PARTS = {"merges": "#merge-player svg", "compare": "#compare-view .compare-sheet"}  # of the Tokenizer tab

@@ -73,16 +73,16 @@ def test_everybody_can_look_and_try(open_page, site):
     page.locator("#head-grid [data-head]").nth(9).click()
     expect(page.locator("#attention-map")).not_to_have_text(before)
     open_tab(page, "Decoding")
-    for column in ("greedy", "beam", "top-p"):
-        expect(page.locator(f"#decoding-{column} .decoding-token").first).to_be_visible()
-    expect(page.locator("#decoding-greedy")).to_contain_text("Ended by itself")
+    for column in (1, 2, 3):
+        expect(page.locator(f"#decoding-column-{column} .decoding-token").first).to_be_visible()
+    expect(page.locator("#decoding-column-1")).to_contain_text("Ended by itself")
     page.locator("#model input").click()
     page.get_by_role("option", name=re.compile("mine")).click()  # of the Volume
     assert (site.runs / "mine" / "config.json").exists() and not (site.runs / "mine" / "checkpoints").exists()
     expect(page.locator("#facts")).to_contain_text("GPT")
     page.locator("#decoding-run").click()
     page.locator("#decoding-stop").click()
-    expect(page.locator("#decoding-greedy .decoding-token").first).to_be_visible()
+    expect(page.locator("#decoding-column-1 .decoding-token").first).to_be_visible()
 
 
 def test_training_is_shown_and_off(open_page):

@@ -38,8 +38,8 @@ def test_nothing_is_empty_on_arrival(page):
     expect(page.locator("#head-grid [data-head]").first).to_be_visible()
     expect(page.locator("#attention-map svg").first).to_be_visible()
     open_tab(page, "Decoding")
-    for column in ("greedy", "beam", "top-p"):
-        expect(page.locator(f"#decoding-{column} .decoding-token").first).to_be_visible()
+    for column in (1, 2, 3):
+        expect(page.locator(f"#decoding-column-{column} .decoding-token").first).to_be_visible()
     open_tab(page, "Training")
     expect(page.locator("#training-plot .main-svg").first).to_be_visible()
 
@@ -62,12 +62,12 @@ def test_a_sentence_is_followed_through_the_tabs(page):
     expect(page.locator("#attention-map")).not_to_have_text(before)
 
     open_tab(page, "Decoding")
-    expect(page.locator("#decoding-greedy")).to_contain_text("Ended by itself")  # it is written token by token
-    expect(page.locator("#decoding-beam")).to_contain_text("コーヒー")
+    expect(page.locator("#decoding-column-1")).to_contain_text("Ended by itself")  # it is written token by token
+    expect(page.locator("#decoding-column-2")).to_contain_text("コーヒー")
     from core.decode import GenerationConfig, generate
 
     expected = generate(run, [text], GenerationConfig(max_new_tokens=60))[0].text
-    shown = page.locator("#decoding-greedy .decoding-text").inner_text()
+    shown = page.locator("#decoding-column-1 .decoding-text").inner_text()
     assert re.sub(r"\s", "", expected) in re.sub(r"\s", "", shown)
 
 
@@ -82,8 +82,8 @@ def test_every_tab_follows_another_model(page, name):
     open_tab(page, "Attention")
     expect(page.locator("#head-grid [data-head]")).to_have_count(config.n_layers * config.n_heads)
     open_tab(page, "Decoding")
-    for column in ("greedy", "beam", "top-p"):
-        expect(page.locator(f"#decoding-{column} .decoding-token").nth(3)).to_be_visible()
+    for column in (1, 2, 3):
+        expect(page.locator(f"#decoding-column-{column} .decoding-token").nth(3)).to_be_visible()
 
 
 @pytest.mark.parametrize(

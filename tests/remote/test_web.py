@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from core.run import BUNDLED
-from playground.guard import OUT_OF_DATE
 from remote.hosting.hosted import SignIn, hosted_app, read_users
 from tests.hosted_server import USERS, Caller, hosted
 
 MARK = "WhatSomebodyTyped"
 FILE = {"path": "/etc/passwd", "orig_name": "passwd", "meta": {"_type": "gradio.FileData"}}
+RECIPE = "A recipe or settings, as JSON: what “Save as JSON” below a column gives"
 ADDRESS = {"path": "http://127.0.0.1:9/" + MARK, "meta": {"_type": "gradio.FileData"}}
 
 
@@ -36,6 +36,19 @@ def stranger(server):
 @pytest.fixture(scope="module")
 def member(server):
     return Caller(f"{server.address}/studio", ("ben", USERS["ben"]))
+
+
+def opens(caller, tab):
+    """The endpoint that is told that a tab was opened."""
+    names = [name for name in caller.endpoints if name.startswith("open_tab")]
+    targets = {c["id"]: c["props"].get("label") for c in caller.config["components"]}
+    return next(name for name in names if targets[caller.endpoints[name]["targets"][0][0]] == tab)
+
+
+def with_output(caller, name, elem_id):
+    """The endpoint of that name, of several, that changes a component."""
+    wanted = next(c["id"] for c in caller.config["components"] if c["props"].get("elem_id") == elem_id)
+    return next(key for key, dep in caller.endpoints.items() if key.startswith(name) and wanted in dep["outputs"])
 
 
 def refused(answer):
@@ -59,9 +72,11 @@ def test_a_stranger_sees_tokens_attention_and_decoding(stranger):
     tokens = stranger.call("refresh", stranger.default("refresh"))  # of what the server remembers
     assert MARK[:4] in json.dumps(tokens["output"]["data"])
     assert "heatmap" in json.dumps(stranger.call("change_part", stranger.default("change_part"))["output"]["data"])
-    values = stranger.default("decode_columns")
-    values[stranger.place("decode_columns", "Text")] = text
-    assert "Ended by itself" in json.dumps(stranger.call("decode_columns", values)["output"]["data"])
+    stranger.call(opens(stranger, "Decoding"), [])
+    follows = with_output(stranger, "refresh", "decoding-chips")
+    assert stranger.call(follows, stranger.default(follows))["success"]  # it is of the new text
+    assert stranger.call("write_again", stranger.default("write_again"))["success"]
+    assert "Ended by itself" in stranger.said and f"{MARK} would like" in stranger.said
 
 
 @pytest.mark.parametrize(
@@ -87,7 +102,7 @@ def test_hostile_values_come_to_nothing(stranger, server):
     """Every endpoint of the page, with values of every wrong kind in every place."""
     wrong = [MARK * 1_000, FILE, [FILE], {"value": FILE}, [[MARK]], {MARK: 1}, 10**400, -1, True, None, ADDRESS,
              f"../../{MARK}", f"/etc/{MARK}", f"hf:org/{MARK}", "\x00", [MARK] * 50]  # fmt: skip
-    names = [name for name, dep in stranger.endpoints.items() if dep["backend_fn"] and "decode" not in name]
+    names = [name for name, dep in stranger.endpoints.items() if dep["backend_fn"] and "write_again" not in name]
     for number, name in enumerate(names):
         values = stranger.default(name)
         for place in range(len(values)):
@@ -105,22 +120,30 @@ def test_hostile_values_come_to_nothing(stranger, server):
 
 
 def test_settings_hold_for_direct_calls_too(stranger):
-    def decode(**settings):
-        values = stranger.default("decode_columns")
+    def decode(*columns, **settings):
+        values = stranger.default("write_again")
+        values[stranger.place("write_again", "Columns")] = json.dumps({"columns": columns or [{}]})
         for label, value in settings.items():
-            values[stranger.place("decode_columns", label)] = value
-        return stranger.call("decode_columns", values)
+            values[stranger.place("write_again", label)] = value
+        return stranger.call("write_again", values)
 
-    long = "Longest, in tokens"
-    assert all(refused(decode(**{long: value})) for value in (121, 10**9, -1, "60", None))
-    assert refused(decode(Beams=7)) and refused(decode(Samples=17)) and refused(decode(Where="modal"))
-    assert refused(decode(Model="/etc")) and refused(decode(Model="hf:org/name"))
-    assert "decoding-token" not in json.dumps(decode(Model=["mine"]))
-    assert refused(decode(Text="x" * 2_001)) and refused(decode(Text=FILE))
-    assert decode(Model=f"hf:org/{MARK}")["output"]["error"] == OUT_OF_DATE
-    told = decode(**{"Third strategy": "assisted", "Assistant": f"/etc/{MARK}"})
-    assert told["success"] and MARK not in json.dumps(told)
-    assert decode(Text="x" * 2_000, **{long: 1})["success"]
+    def column(**settings):
+        assert decode(settings)["success"]
+        return stranger.said
+
+    for length in (121, 10**9, -1, "60", None, [60]):
+        assert "decoding-problem" in column(max_new_tokens=length)
+    for values in ({"strategy": "beam", "num_beams": 7}, {"strategy": "best_of", "num_samples": 17}):
+        assert "at most here" in column(**values)
+    assert "decoding-token" in column(max_new_tokens=3) and "decoding-problem" not in column(max_new_tokens=3)
+    assert "decoding-token" in column(strategy="assisted", assistant=f"/etc/{MARK}", max_new_tokens=3)
+    assert refused(decode(Where="modal")) and refused(decode(Columns="x" * 2_001)) and refused(decode(Columns=FILE))
+    assert decode(Columns=f"{MARK}")["success"] and decode(*[{}] * 9)["success"], "the usual columns stand"
+    load = stranger.default("load_recipe")
+    for recipe in (MARK, json.dumps({"model": "/etc", "text": MARK, "config": {}}), json.dumps({"temperature": -1})):
+        load[stranger.place("load_recipe", RECIPE)] = recipe
+        told = stranger.call("load_recipe", load)
+        assert told["success"] and "/etc" not in json.dumps(told["output"]["data"][1:4])
 
 
 def test_what_a_page_does_not_ask_in_its_own_way_is_not_answered(stranger):
