@@ -4,7 +4,26 @@ import csv
 import io
 from urllib.parse import urlencode
 
+import pytest
 from playwright.sync_api import expect
+
+
+@pytest.fixture
+def linked(browser, server):
+    """A page that opens at a link's state. It may have no errors."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    page, problems = context.new_page(), []
+    page.set_default_timeout(45_000)
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+    def go(**state):
+        page.goto(f"{server[0]}/#{urlencode(state)}")
+        return page
+
+    yield go
+    context.close()
+    assert problems == []
 
 
 def saved(page, figure, kind):
@@ -13,12 +32,10 @@ def saved(page, figure, kind):
     return download.value.path().read_text(encoding="utf-8-sig")
 
 
-def test_a_map_is_searched_turned_and_chosen_from(browser, page, server):
-    link = {"tab": "Embeddings", "text": "Tea or coffee?", "near": "coffee", "axes": "3", "dots": "100"}
-    page.goto("about:blank")
-    page.goto(f"{server[0]}/#{urlencode(link)}")
+def test_a_map_is_searched_turned_and_chosen_from(browser, linked):
+    page = linked(tab="Embeddings", text="Tea or coffee?", near="coffee", axes="3", dots="100")
     figure = page.locator("#embedding-map")
-    expect(figure.locator(".figure-subtitle")).to_contain_text("of 4,000 tokens, 256 numbers each")
+    expect(figure.locator(".figure-subtitle")).to_contain_text("of 4,000 tokens, 256 numbers each", timeout=90_000)
     expect(page.locator("#nearest-tokens .figure-title")).to_have_text("Nearest to ·coffee")
     header, *rows = csv.reader(io.StringIO(saved(page, figure, "CSV")))
     assert header[:2] == ["token", "id"] and len(header) == 9
