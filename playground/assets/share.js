@@ -32,7 +32,7 @@
     Object.assign(first, initial);
     state = {...initial};
     const {tab, part, ...fields} = linked;
-    const open = (box, name) => [...document.querySelectorAll(`${box} [role="tab"]`)].find((t) => t.textContent.trim() === name)?.click();
+    const open = (box, name) => [...document.querySelectorAll(`${box} [role="tab"], ${box} .overflow-dropdown button`)].find((t) => t.textContent.trim() === name)?.click();
     window.openLinked = () => { open('#tabs', tab); if (part) setTimeout(() => open(parts(tab || first.tab), part), 100); };
     return Object.keys(fields).length ? JSON.stringify(fields) : '';
   };
@@ -41,7 +41,7 @@
     later();
   };
   document.addEventListener('click', (event) => {
-    if (event.target.closest?.('[role="tab"]')) later();
+    if (event.target.closest?.('[role="tab"], .overflow-dropdown button')) later();
     const button = event.target.closest?.('[data-action="share"]');
     if (!button) return;
     write();

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -119,16 +120,20 @@ def parts(queries: int, keys: int, causal: bool) -> list[tuple[str, str]]:
 
 def heads_spec(survey: Survey, scores: Mapping[str, Score], title: str, layer: int = -1, head: int = -1) -> str:
     """The figure of all heads: small pictures that can be sorted by any score that is defined for some head."""
-    told = [
-        {"name": name, "title": scores[name].title, "formula": scores[name].formula, "meaning": scores[name].meaning,
-         "values": packed(values)}
-        for name, values in survey.scores.items()
-        if np.isfinite(values).any()
-    ]  # fmt: skip
+    told = [score for score in told_scores(survey, scores) if np.isfinite(survey.scores[score["name"]]).any()]
     return spec(
         "heads", f"attention-{survey.kind}-all-heads", title, "choose one; the pictures show square roots of the weights",
         small=packed(survey.small, "u1"), scores=told, layer=layer, head=head,
     )  # fmt: skip
+
+
+def told_scores(survey: Survey, scores: Mapping[str, Score]) -> list[dict[str, Any]]:
+    """The survey's scores with what they mean, for a figure."""
+    return [
+        {"name": name, "title": scores[name].title, "formula": scores[name].formula, "meaning": scores[name].meaning,
+         "values": packed(values)}
+        for name, values in survey.scores.items()
+    ]  # fmt: skip
 
 
 def lines_spec(

@@ -5,21 +5,17 @@ from html import escape
 
 from core.analysis.head_scores import Score
 from core.analysis.survey import Survey
-from playground.views.figure import packed, spec
+from playground.views.attention import told_scores
+from playground.views.figure import spec
 
 
 def scores_spec(survey: Survey, scores: Mapping[str, Score], title: str, layer: int, head: int) -> str:
     """The figure of all heads with all scores that the survey has. layer, head: the chosen ones, from 0."""
     layers, heads = survey.small.shape[:2]
-    told = [
-        {"name": name, "title": scores[name].title, "formula": scores[name].formula, "meaning": scores[name].meaning,
-         "values": packed(values)}
-        for name, values in survey.scores.items()
-    ]  # fmt: skip
     return spec(
         "scores", f"attention-{survey.kind}-head-scores", title,
         f"{layers * heads} heads, as layer.head · bars are shares of a column's largest · choose a head to see it",
-        layers=layers, heads=heads, scores=told, layer=layer, head=head,
+        layers=layers, heads=heads, scores=told_scores(survey, scores), layer=layer, head=head,
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ PARTS: dict[str, ModuleType] = {
     "Alignment": alignment,
     "Through training": training,
 }
-STEADY = ("Lines",)
+STEADY = ("Lines", "From scores to weights")
 KIND_NAMES = {"cross": "Cross", "encoder": "Encoder self", "self": "Decoder self"}
 ONLY_SELF = {"self": "Self"}
 PLACE = "(kind, layer, head) => `${kind}.${layer}.${head}`"
@@ -151,5 +151,5 @@ def wire(tab: AttentionTab, header: Header) -> None:
     wire_target(tab.target, header)
     for part in tab.parts.values():
         if hasattr(part, "opens"):
-            part.opens.select(heads.open_head, tab.place, tab.place, **QUIET)
+            part.opens.select(heads.open_head, tab.place, tab.place, **QUIET | {"trigger_mode": "multiple"})
     tab.wire_parts()

@@ -42,7 +42,7 @@ def build(site: Site, work: Work) -> HeadsPart:
     message_html = gr.HTML(message, js_on_load=None)
     with gr.Row(elem_classes="attention-row"):
         with gr.Column(scale=4, min_width=300):
-            grid_html = figure_html(grid, "head-grid")
+            grid_html = figure_html(grid or "", "head-grid")
         with gr.Column(scale=7, min_width=320):
             part_box = gr.Dropdown(label="Part of the text", elem_id="attention-part", **part)
             map_html = figure_html(large, "attention-map")
