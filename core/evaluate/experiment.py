@@ -9,7 +9,7 @@ Closing the iterator stops the work within a step; what there is until then is i
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -124,7 +124,7 @@ def experiment(
     columns: Sequence[tuple[str, GenerationConfig]],
     new_tokens: int = 100,
     assistant: "Run | None" = None,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Every column on every case, people first where they are known; a Progress after each step.
 
     Each column has one result a case, and new_tokens for it at most; all else is as its settings say. assistant: of
