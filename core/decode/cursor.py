@@ -295,20 +295,16 @@ class _Reader:
         if self._session is None or len(written) >= self._capacity:
             while len(written) >= self._capacity < self.room:
                 self._capacity = min(self.room, 2 * self._capacity)
-            self._session = Session(
-                self.run.model, [replace(self.prompt, max_new_tokens=self._capacity)], self.run.model.pad_id
-            )
+            prompt = replace(self.prompt, max_new_tokens=self._capacity)
+            self._session = Session(self.run.model, [prompt], self.run.model.pad_id)
             logits = self._session.start()[0]
             if not written:
                 return logits
-        session, start = self._session, len(self.prompt.start)
-        read = tuple(session.rows[0][start:])
-        same = next((n for n, (a, b) in enumerate(zip(read, written)) if a != b), min(len(read), len(written)))
-        same = min(same, len(written) - 1)  # the last one is read, to have an answer
-        session.rewind([start + max(same, 0)])
-        if not written:  # back at the prompt, whose answer was forgotten: its last token is read again
-            session.rewind([start - 1])
-            return session.extend([self.prompt.start[-1:]])[0, -1]
-        for at in range(same, len(written), AT_ONCE):
-            logits = session.extend([written[at : at + AT_ONCE]])[0, -1]
+        session, text = self._session, [*self.prompt.start, *written]
+        read = session.rows[0]
+        same = next((place for place, (a, b) in enumerate(zip(read, text)) if a != b), min(len(read), len(text)))
+        same = min(same, len(text) - 1)  # the last token is read in any case: the answer follows from it
+        session.rewind([same])
+        for at in range(same, len(text), AT_ONCE):
+            logits = session.extend([text[at : at + AT_ONCE]])[0, -1]
         return logits

@@ -75,6 +75,17 @@ def test_on_modal_it_says_what_it_says_here(server, runs, call, command, run):
     assert call(*plain, "--on", "modal")[:2] == call(*plain)[:2]
 
 
+def test_a_trace_on_modal_is_that_of_here(server, runs, call):
+    """Only the texts of tokens are not there: the tokenizer is on Modal."""
+    flags = ("translate", "--run", "tiny-transformer", "--json", "--trace", "--num-beams", 2, TEXT)
+    here, there = json.loads(call(*flags)[1]), json.loads(call(*flags, "--on", "modal")[1])
+    (expected,), (found,) = here["results"], there["results"]
+    assert found["tree"]["winner"] == expected["tree"]["winner"]
+    for own, other in zip(found["hypotheses"], expected["hypotheses"], strict=True):
+        assert [step["rank"] for step in own["steps"]] == [step["rank"] for step in other["steps"]]
+        assert [step["id"] for step in own["steps"]] == other["ids"] and "text" not in own["steps"][0]
+
+
 def test_lines_of_standard_input(server, runs, call):
     lines = "Yes.\n\ncoffee\r\nlast"
     flags = ("translate", "--run", "tiny-transformer")
