@@ -66,7 +66,7 @@ def errors_spec(scores: AlignmentScores, model: str) -> str:
         values=packed(values), rows=[f"layer {layer + 1}" for layer in range(layers)],
         columns=[*(f"head {head + 1}" for head in range(heads)), "mean of heads"], row_axis="layer", column_axis="head",
         causal=False, sink=False, plain_names=True, outline=[list(scores.best)], most=1.0,
-        clicks={"kind": "cross", "heads": heads}, note="Outlined: the lowest error of a head. Choose a head to open it.",
+        clicks={"kind": "cross", "heads": heads}, note="Outlined: the lowest error. Choose a head to open it.",
     )  # fmt: skip
 
 
