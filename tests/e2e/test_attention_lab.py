@@ -25,20 +25,24 @@ HOSTILE = "<script>hacked = 1</script> <img src=x onerror=hacked=1> &lt;b&gt; \"
 
 @pytest.fixture
 def open_at(browser, server):
-    """open_at(model, text, ...) -> the Attention tab, opened by a link. Fails if a console had an error."""
+    """open_at(run, text) -> the Attention tab of a model on a text, and its reading. No console may have an error."""
     contexts, problems = [], []
 
-    def go(model=MODEL, text=TEXT, theme="light", link="", **fields):
+    def go(run=None, text=TEXT, theme="light", link=""):
+        reading = read(run or load(MODEL), text)
         contexts.append(browser.new_context(viewport={"width": 1400, "height": 1000}))
         page = contexts[-1].new_page()
         page.set_default_timeout(45_000)
         page.on("console", lambda m: problems.append(f"{m.text} ({m.location})") if m.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        state = {"tab": "Attention", "model": model, "text": text, **fields}
+        state = {"tab": "Attention", "model": reading.run.name, "text": text}
         page.goto(link or f"{server[0]}/?__theme={theme}#{urlencode(state)}")
-        expect(page.locator("#attention-map svg.figure-svg")).to_be_visible()
+        kind = reading.kinds[0]  # the page opens with other work, until the link has arrived
+        size = f"{len(reading.queries(kind))} rows, {len(reading.keys(kind))} columns"
+        matrix = page.locator("#attention-map svg.figure-svg")
+        expect(matrix).to_have_attribute("aria-label", re.compile(size), timeout=90_000)
         expect(page.locator("#head-grid svg.figure-svg")).to_be_visible()
-        return page
+        return page, reading
 
     yield go
     for context in contexts:
@@ -117,11 +121,10 @@ def numbers(page, figure="#attention-map"):
 
 
 def test_a_head_is_chosen_scaled_saved_and_shared(open_at, alone):
-    page = open_at()
+    page, reading = open_at()
     page.locator('#head-grid [data-focus="1-4"]').click()
     expect(title(page)).to_have_text("Cross-attention · layer 2 of 3 · head 5 of 8")
     expect(page.locator('#head-grid [aria-pressed="true"]')).to_have_attribute("data-focus", "1-4")
-    reading = read(load(MODEL), TEXT)
     queries, keys, weights = numbers(page)
     np.testing.assert_allclose(weights, reading.attention("cross", 1, 4), atol=1e-5)
     assert [name.rsplit(" ", 1)[0] for name in keys] == reading.keys("cross")
@@ -151,13 +154,13 @@ def test_a_head_is_chosen_scaled_saved_and_shared(open_at, alone):
     np.testing.assert_allclose(numbers(other, "#figure")[2], weights)
 
     expect(page).to_have_url(re.compile("look=cross.2.5"))
-    linked = open_at(link=page.url)
+    linked, _ = open_at(link=page.url)
     expect(title(linked)).to_have_text("Cross-attention · layer 2 of 3 · head 5 of 8")
     np.testing.assert_allclose(numbers(linked)[2], weights)
 
 
 def test_512_tokens_of_144_heads_are_sent_in_two_megabytes(open_at, gpt):
-    page = open_at("gpt", "the quick")
+    page, _ = open_at(gpt, "the quick")
     expect(title(page)).to_contain_text("of 12 · head")
     since = traffic(page)
     text = "the quick brown fox jumps over the lazy dog " * 60
@@ -176,9 +179,9 @@ def test_512_tokens_of_144_heads_are_sent_in_two_megabytes(open_at, gpt):
 
 
 def test_hostile_tokens_are_shown_and_not_run(open_at, alone):
-    page = open_at("shakespeare-gpt", HOSTILE)
+    page, reading = open_at(load("shakespeare-gpt"), HOSTILE)
     _, keys, weights = numbers(page)
-    assert [name.rsplit(" ", 1)[0] for name in keys] == read(load("shakespeare-gpt"), HOSTILE).keys("self")
+    assert [name.rsplit(" ", 1)[0] for name in keys] == reading.keys("self")
     assert weights.shape == (len(keys), len(keys))
     assert any("<" in text for text in page.locator("#attention-map svg.figure-svg text").all_text_contents())
     for seen in (page, alone(page)):
@@ -187,7 +190,7 @@ def test_hostile_tokens_are_shown_and_not_run(open_at, alone):
 
 
 def test_dark_paper_is_dark_in_what_is_saved_too(open_at, alone):
-    page = open_at(theme="dark")
+    page, _ = open_at(theme="dark")
     colours = """() => [getComputedStyle(document.body).getPropertyValue('--paper'),
                         getComputedStyle(document.querySelector('#DIV svg.figure-svg text')).fill]"""
     here = page.evaluate(colours.replace("DIV", "attention-map"))
