@@ -71,8 +71,12 @@ class NextToken:
 
     def top(self, count: int, by: Literal["model", "final"] = "model") -> list[dict[str, Any]]:
         """Rows of the most probable tokens, by the model or after all processors, the most probable first."""
-        values = self.ranks if by == "model" else np.lexsort((self.ranks, -self.final)).argsort()
-        return self.rows(np.argsort(values, kind="stable")[: max(0, count)].tolist())
+        if by == "final":
+            best = np.lexsort((self.ranks, -self.final))[: max(0, count)]
+        else:
+            best = np.flatnonzero(self.ranks <= count)
+            best = best[self.ranks[best].argsort()]
+        return self.rows(best.tolist())
 
     def rows(self, ids: Iterable[int]) -> list[dict[str, Any]]:
         """Plain values of tokens: {"id", "text", "rank", "logit", "probability", "after": a logit or None (removed) for
