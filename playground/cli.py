@@ -35,7 +35,7 @@ Every command takes --json: then stdout is one JSON document and all else goes t
     eval        {"run", "data", "kind", "bleu", "bleu_signature", "chrf", "loss_per_token", ...}, of a language model
                 {"run", "data", "kind", "loss_per_token", "perplexity", "bits_per_byte", "tokens", "bytes"}
     translate   {"run", "decode", "results": [{"text", "translation", "score", "logprob", "tokens", "seconds",
-                 "truncated", "work": {"forward_passes", "assistant_passes", "drafted", "accepted"},
+                 "truncated", "work": {"forward_passes", "assistant_passes", "drafted", "accepted", "rounds"},
                  "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs", "drafted"}],
                  "measures": the fields of core.evaluate.degeneration.Measures}]}; --trace adds to a hypothesis "steps":
                  [{"id", "text", "logprob", "rank", "entropy", "processors", "candidates": [{"id", "text", "logit",

@@ -186,6 +186,17 @@ def read_ids(run: "Run", ids: list[int], model: "LanguageModel | None" = None) -
     return _forward(run, model or run.model, [], list(ids)[: longest(run)], None, "", [])
 
 
+def read_translation(run: "Run", source: list[int], ids: list[int]) -> Reading:
+    """As `read`, of a translator, for a source as the model got it and a translation that was written: `prompt_ids` and
+    `ids` of core.decode, end token included if it has one. What does not fit is cut at the end."""
+    limit, end = longest(run), run.model.eos_id
+    ended = bool(ids) and ids[-1] == end and len(ids) <= limit
+    kept = (ids[:-1] if ended else ids)[: limit - 1]
+    return _forward(
+        run, run.model, source[:limit], [run.model.bos_id, *kept], end if ended else -1, run.tokenizer.decode(kept), []
+    )
+
+
 def _forward(
     run: "Run",
     model: "LanguageModel",

@@ -108,6 +108,7 @@ def assisted(search: Search) -> Iterator[list[Update]]:
                 work[number].assistant_passes + max(asked[i] for i in own),
                 work[number].drafted + sum(len(rows[i].drafts) for i in own),
                 work[number].accepted,
+                [*work[number].rounds, *(list(rows[i].drafts) for i in own)],
             )
         answers = session.extend([[row.tokens[-1], *row.drafts] for row in rows])
         # Of every row what follows its newest token and each of its drafts, row behind row.

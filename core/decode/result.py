@@ -44,6 +44,7 @@ class Work:
     assistant_passes: int = 0  # of the assistant's decoder
     drafted: int = 0  # tokens that the assistant proposed
     accepted: int = 0  # of them, those in the results
+    rounds: list[list[int]] = field(default_factory=list)  # what was drafted for each pass but the first (the prompt's)
 
 
 @dataclass(frozen=True)

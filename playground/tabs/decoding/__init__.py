@@ -13,11 +13,17 @@ from playground import models
 from playground.header import Header
 from playground.parts import QUIET, Parts, build_parts
 from playground.site import OWN, Site
-from playground.tabs.decoding import columns, next_token, tree
+from playground.tabs.decoding import columns, degeneration, next_token, translation, tree
 from playground.tabs.decoding.work import Work, stamp
 
 NAME = "Decoding"
-PARTS: dict[str, ModuleType] = {"Side by side": columns, "Next token": next_token, "Beam tree": tree}
+PARTS: dict[str, ModuleType] = {
+    "Side by side": columns,
+    "Next token": next_token,
+    "Beam tree": tree,
+    "Translation": translation,
+    "Degeneration": degeneration,
+}
 STEADY = ("Side by side",)  # what they show follows from the work and from their own fields alone
 
 
