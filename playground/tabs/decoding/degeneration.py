@@ -42,6 +42,7 @@ from playground.tabs.decoding.prompts import (
 )
 from playground.tabs.decoding.settings import for_model
 from playground.tabs.decoding.work import Work, stamp
+from playground.views.column_settings import counted
 from playground.views.degeneration import measures_spec, probability_spec, progress_html, texts_html
 from playground.views.notice import notice
 
@@ -112,15 +113,14 @@ def build(site: Site, work: Work) -> DegenerationPart:
             data = gr.Dropdown(TEXTS, value=TEXTS[0][1], label="Data set", info="The part that no bundled run has seen",
                                visible=False, elem_id="degeneration-data")  # fmt: skip
         with gr.Column(scale=1, min_width=300):
-            strategies = gr.Dropdown(
-                STRATEGIES, value=USUAL, multiselect=True, max_choices=MOST_COLUMNS, label="Strategies",
-                elem_id="degeneration-strategies",
-            )  # fmt: skip
+            strategies = gr.CheckboxGroup(
+                STRATEGIES, value=USUAL, label="Strategies", elem_id="degeneration-strategies"
+            )
             with gr.Row(elem_classes="toolbar"):
                 settings = [
                     strategies,
                     gr.Slider(1, most, min(12, most), step=1, label="Prompts", min_width=140),
-                    gr.Slider(1, LONGEST_PROMPT, 32, step=1, label="Tokens of a prompt", info="Where it is cut",
+                    gr.Slider(1, LONGEST_PROMPT, 32, step=1, label="Tokens of a prompt",
                               min_width=140),
                     gr.Slider(1, longest, min(40, longest), step=1, label="New tokens", min_width=140,
                               elem_id="degeneration-tokens"),
@@ -205,7 +205,11 @@ def run_experiment(
         with _running.as_job(Asked(), request) as job:
             yield progress_html("The prompts are read …", 0), "", "", "", *busy
             cases = cases_of(run, source, typed, text, data, count, prompt_tokens, new_tokens)
-            shown = _Shown(run, cases, f"{run.name} · {_counted(cases)}, {new_tokens:,} new tokens each")
+            shown = _Shown(
+                run,
+                cases,
+                f"{run.name} · {counted(len(cases), 'prompt', 'prompts')}, {new_tokens:,} new tokens each at most",
+            )
             steps = experiment(run, cases, columns, new_tokens)
             began = seen = time.monotonic()
             with closing(steps):
@@ -248,13 +252,6 @@ def _said(progress: Progress, seconds: float) -> str:
     left = seconds * (1 - progress.share) / progress.share if progress.share > 0.1 else None
     about = f", about {left:.0f} s left" if left is not None else ""
     return f"{progress.title}: {progress.done:,} of {progress.total:,} prompts are done{about}."
-
-
-def _counted(cases: list[Case]) -> str:
-    lengths = [len(case.ids) for case in cases]
-    one = "1 prompt" if len(cases) == 1 else f"{len(cases):,} prompts"
-    low, high = min(lengths), max(lengths)
-    return f"{one} of {low:,} tokens" if low == high else f"{one} of {low:,} to {high:,} tokens"
 
 
 # ------------------------------------------------------------------------------------------------ what is asked for
