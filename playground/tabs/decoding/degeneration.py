@@ -42,7 +42,6 @@ from playground.tabs.decoding.prompts import (
 )
 from playground.tabs.decoding.settings import for_model
 from playground.tabs.decoding.work import Work, stamp
-from playground.views.column_settings import counted
 from playground.views.degeneration import measures_spec, probability_spec, progress_html, texts_html
 from playground.views.notice import notice
 
@@ -120,8 +119,7 @@ def build(site: Site, work: Work) -> DegenerationPart:
                 settings = [
                     strategies,
                     gr.Slider(1, most, min(12, most), step=1, label="Prompts", min_width=140),
-                    gr.Slider(1, LONGEST_PROMPT, 32, step=1, label="Tokens of a prompt",
-                              min_width=140),
+                    gr.Slider(1, LONGEST_PROMPT, 32, step=1, label="Tokens of a prompt", min_width=140),
                     gr.Slider(1, longest, min(40, longest), step=1, label="New tokens", min_width=140,
                               elem_id="degeneration-tokens"),
                     gr.Number(0, label="Seed", precision=0, min_width=100),
@@ -205,11 +203,8 @@ def run_experiment(
         with _running.as_job(Asked(), request) as job:
             yield progress_html("The prompts are read …", 0), "", "", "", *busy
             cases = cases_of(run, source, typed, text, data, count, prompt_tokens, new_tokens)
-            shown = _Shown(
-                run,
-                cases,
-                f"{run.name} · {counted(len(cases), 'prompt', 'prompts')}, {new_tokens:,} new tokens each at most",
-            )
+            subtitle = f"{run.name} · prompts: {len(cases):,} · new tokens of each: {new_tokens:,} at most"
+            shown = _Shown(run, cases, subtitle)
             steps = experiment(run, cases, columns, new_tokens)
             began = seen = time.monotonic()
             with closing(steps):
