@@ -103,7 +103,18 @@ def test_a_place_is_what_it_says_and_nothing_else(runs):
     work = within(Work(*TRANSLATION))
     for place in ("cross.1.1", "encoder.2.4", "self.3.1"):
         assert place_of(within(at_place(work, place))) == place
-    for nonsense in (None, "", 5, "cross", "cross.1", "cross.-1.2", "cross.1.2.3", "x.1.1", "cross.١.1", "self.99999.1"):
+    for nonsense in (
+        None,
+        "",
+        5,
+        "cross",
+        "cross.1",
+        "cross.-1.2",
+        "cross.1.2.3",
+        "x.1.1",
+        "cross.١.1",
+        "self.99999.1",
+    ):
         now = at_place(work, nonsense)
         assert now == work or (now.layer, now.head) != (-2, -2) and within(now)
     assert place_of(within(at_place(work, "encoder.99.99"))) == "encoder.2.4"
