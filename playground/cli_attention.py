@@ -1,7 +1,7 @@
 """The words of `llm-scratch attention ACTION` and `llm-scratch internals ACTION`, for playground.cli.
 
-Layers, heads and positions count from 1, here and in what is printed; layer 0 of the lens and the norms is the
-embedding. Numbers that are not defined are null. Results as JSON (Q queries, K keys, L layers, H heads):
+As on the page, layers and heads count from 1, here and in what is printed, and positions from 0; layer 0 of the lens
+and the norms is the embedding. Numbers that are not defined are null. Results as JSON (Q queries, K keys, L layers, H heads):
 
     attention map       {"run", "kind", "layer", "head", "queries", "keys", "written", "attention" [Q][K], "target",
                         "notes"}; layer or head null: the mean over all of them; rollout: the same, without a head
@@ -82,8 +82,8 @@ def _look(action: argparse.ArgumentParser) -> None:
     _add_text(action)
     _add_kind(action)
     _add_place(action, "the layer, from 1 (1)", "the head, from 1 (1)", default=1)
-    action.add_argument("--query", type=int, metavar="N", help="the token that looks, from 1 (the last)")
-    action.add_argument("--key", type=int, metavar="N", help="show which dimensions made the score of this key")
+    action.add_argument("--query", type=int, metavar="N", help="the position that looks, from 0 (the last)")
+    action.add_argument("--key", type=int, metavar="N", help="a position, from 0: show which dimensions made its score")
     _add_output(action)
 
 
@@ -109,7 +109,7 @@ def _training(action: argparse.ArgumentParser) -> None:
 
 def _lens(action: argparse.ArgumentParser) -> None:
     _add_text(action)
-    action.add_argument("--position", type=int, metavar="N", help="one position, from 1 (else all)")
+    action.add_argument("--position", type=int, metavar="N", help="one position, from 0 (else all)")
     action.add_argument("--layers", metavar="LIST", help="layers, such as 0,3,6; 0 is the embedding (all)")
     action.add_argument("--top", type=int, default=5, metavar="N", help="tokens a layer (5)")
     _add_output(action)
@@ -122,7 +122,7 @@ def _norms(action: argparse.ArgumentParser) -> None:
 
 def _attribute(action: argparse.ArgumentParser) -> None:
     _add_text(action)
-    action.add_argument("--position", type=int, metavar="N", help="the position that writes, from 1 (the last)")
+    action.add_argument("--position", type=int, metavar="N", help="the position that writes, from 0 (the last)")
     _add_token(action, "--token", "the token whose logit is taken apart (the one that is written)")
     _add_token(action, "--versus", "relative to this token's logit; mean: relative to the mean of all")
     _add_output(action)

@@ -37,7 +37,7 @@ def ablate(args: Namespace) -> None:
             "heads": [{"kind": kind, "layer": layer + 1, "head": head + 1} for kind, layer, head in heads],
             "mlps": [{"side": side, "layer": layer + 1} for side, layer in networks],
         },
-        "loss_change": found.loss_change, "position": found.position + 1,
+        "loss_change": found.loss_change, "position": found.position,
         "next": [{"id": id, "token": name} for id, name in zip(found.ids, names, strict=True)],
         "tokens": [{"id": id, "token": name} for id, name in zip(found.targets, targets, strict=True)],
     }  # fmt: skip

@@ -14,6 +14,7 @@ from playground.commands.readings import (
     index,
     kind_of,
     open_run,
+    position_of,
     reading_of,
     table,
     target_of,
@@ -70,16 +71,16 @@ def _show_weights(
     rows = []
     for i, row in enumerate(weights):
         best = np.argsort(-row, kind="stable")[:MOST]
-        found = ", ".join(f"{keys[j]} ({j + 1}) {row[j]:.3f}" for j in best if row[j] > 0)
-        rows.append([i + 1, queries[i], *([written[i]] if written else []), found])
+        found = ", ".join(f"{keys[j]} ({j}) {row[j]:.3f}" for j in best if row[j] > 0)
+        rows.append([i, queries[i], *([written[i]] if written else []), found])
     header = ["", "token", *(["writes"] if written else []), f"looks at (the {MOST} highest weights)"]
     result = {
         "run": reading.run.name, "kind": kind, **place, "queries": queries, "keys": keys, "written": written,
         "attention": weights, **context(reading),
     }  # fmt: skip
     lines = [title, *table(header, rows)]
-    columns = ["", *(f"{name} {j + 1}" for j, name in enumerate(keys))]
-    deliver(args, result, lines, columns, ([f"{queries[i]} {i + 1}", *row] for i, row in enumerate(weights.tolist())))
+    columns = ["", *(f"{name} {j}" for j, name in enumerate(keys))]
+    deliver(args, result, lines, columns, ([f"{queries[i]} {i}", *row] for i, row in enumerate(weights.tolist())))
 
 
 def heads(args: Namespace) -> None:
@@ -127,20 +128,18 @@ def look(args: Namespace) -> None:
     kind = kind_of(args, reading.kinds)
     layer, head = index(args.layer, reading.n_layers(kind), "layer"), index(args.head, reading.n_heads, "head")
     names, keys = reading.queries(kind), reading.keys(kind)
-    query = len(names) - 1 if args.query is None else index(args.query, len(names), "query")
-    key = None if args.key is None else index(args.key, len(keys), "key")
+    query = position_of(args.query, len(names), "query")
+    key = None if args.key is None else position_of(args.key, len(keys), "key")
     seen = looked(reading, kind, layer, head, query)
     columns = {
         "dot": seen.dots, "score": seen.scores, "hidden": ~seen.visible, "exponential": seen.exponentials,
         "weight": seen.weights, "value_norm": seen.value_norms, "weighted_norm": seen.weights * seen.value_norms,
     }  # fmt: skip
     header = ["position", "token", *columns]
-    rows = [
-        [j + 1, name, *values] for j, (name, *values) in enumerate(zip(keys, *(c.tolist() for c in columns.values())))
-    ]
+    rows = [[j, name, *values] for j, (name, *values) in enumerate(zip(keys, *(c.tolist() for c in columns.values())))]
     products = seen.products
     result = {
-        "run": reading.run.name, "kind": kind, "layer": args.layer, "head": args.head, "query": query + 1,
+        "run": reading.run.name, "kind": kind, "layer": args.layer, "head": args.head, "query": query,
         "token": names[query], "divisor": seen.divisor, "q": seen.q, "output": seen.output,
         "keys": [
             {**dict(zip(header, row)), "k": seen.k[j], "products": products[j]} for j, row in enumerate(rows)
@@ -149,7 +148,7 @@ def look(args: Namespace) -> None:
     }  # fmt: skip
     shown = [[*row[:4], "hidden" if row[4] else "", *row[5:]] for row in rows]
     lines = [
-        f"{kind} attention, layer {args.layer}, head {args.head}: {names[query]} ({query + 1}) looks; "
+        f"{kind} attention, layer {args.layer}, head {args.head}: {names[query]} ({query}) looks; "
         f"score = q·k / {seen.divisor:.3f}",
         *table(["", "token", "q·k", "score", "", "exp", "weight", "|v|", "weight·|v|"], shown),
     ]
@@ -161,7 +160,7 @@ def look(args: Namespace) -> None:
         parts.sort(key=lambda part: -abs(part[3]))
         lines += [
             "",
-            f"what each dimension adds to q·k of {keys[key]} ({key + 1})",
+            f"what each dimension adds to q·k of {keys[key]} ({key})",
             *table(["", "q", "k", "q·k"], parts),
         ]
     deliver(args, result, lines, header, rows)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from core.errors import ConfigError
-from playground.commands.readings import context, deliver, index, reading_of, table
+from playground.commands.readings import context, deliver, position_of, reading_of, table
 
 if TYPE_CHECKING:
     from core.analysis.lens import Lens
@@ -27,12 +27,12 @@ def lens(args: Namespace) -> None:
     if not 1 <= args.top <= 100:
         raise ConfigError("--top is from 1 to 100.")
     reading = reading_of(args)
-    positions = None if args.position is None else [index(args.position, len(reading.ids), "position")]
+    positions = None if args.position is None else [position_of(args.position, len(reading.ids))]
     seen = looked(reading, _layers(args.layers, len(reading.trace.residual["decoder"])), positions, args.top)
     names, finals = _names(reading, seen.ids), _names(reading, seen.final)
     places: list[dict[str, Any]] = [
         {
-            "position": position + 1, "token": reading.names[position], "written": reading.written[position],
+            "position": position, "token": reading.names[position], "written": reading.written[position],
             "final": {"id": seen.final[p], "token": finals[p]},
             "layers": [_lens_layer(seen, row, p, names[row][p]) for row in range(len(seen.layers))],
         }
@@ -41,7 +41,7 @@ def lens(args: Namespace) -> None:
     if args.position is None:
         table_header = ["", "token", *(f"layer {layer}" for layer in seen.layers)]
         shown = [
-            [position + 1, reading.names[position], *(names[row][p][0] for row in range(len(seen.layers)))]
+            [position, reading.names[position], *(names[row][p][0] for row in range(len(seen.layers)))]
             for p, position in enumerate(seen.positions)
         ]
         lines = ["the most probable next token after each layer (0: the embedding)", *table(table_header, shown)]
@@ -54,7 +54,7 @@ def lens(args: Namespace) -> None:
             ]
             for layer in places[0]["layers"]
         ]  # fmt: skip
-        lines = [f"after {reading.names[seen.positions[0]]} ({args.position})", *table(table_header, shown)]
+        lines = [f"after {reading.names[seen.positions[0]]} ({seen.positions[0]})", *table(table_header, shown)]
     one_layer = ["layer", "entropy", "rank", "logprob"]
     numbered = [f"{what} {k + 1}" for k in range(seen.ids.shape[2]) for what in ("id", "token", "probability")]
     rows = [
@@ -118,7 +118,7 @@ def norms(args: Namespace) -> None:
         parts = [("stream", 0, found.stream), *((name, 1, values) for name, values in found.added.items())]
         for name, first, values in parts:  # what a layer adds counts from 1, the stream from the embedding
             rows += [
-                [side, layer + first, name, t + 1, token, values[layer, t]]
+                [side, layer + first, name, t, token, values[layer, t]]
                 for layer in range(len(values))
                 for t, token in enumerate(tokens)
             ]
@@ -138,8 +138,7 @@ def attribute(args: Namespace) -> None:
     from core.analysis.attribution import attribute as attributed
 
     reading = reading_of(args)
-    count = len(reading.ids)
-    position = count - 1 if args.position is None else index(args.position, count, "position")
+    position = position_of(args.position, len(reading.ids))
     token = None if args.token is None else token_id(reading, args.token, "--token")
     other: int | Literal["mean"] | None = None
     if args.versus is not None:
@@ -155,11 +154,11 @@ def attribute(args: Namespace) -> None:
         for part in found.parts
     ]  # fmt: skip
     result = {
-        "run": reading.run.name, "position": position + 1, "token": {"id": found.token, "token": name},
+        "run": reading.run.name, "position": position, "token": {"id": found.token, "token": name},
         "versus": {"id": other, "token": against} if isinstance(other, int) else other, "logit": found.logit,
         "total": found.total, "parts": parts, **context(reading),
     }  # fmt: skip
-    what = f"logit of {name} after {reading.names[position]} ({position + 1})"
+    what = f"logit of {name} after {reading.names[position]} ({position})"
     if other is not None:
         what += f", less {'the mean of all' if other == 'mean' else f'that of {against}'}"
     header = ["part", "layer", "head", "adds"]

@@ -1,4 +1,4 @@
-"""What the actions of `attention` and `internals` share: the reading of the text, places that count from 1, output."""
+"""What the actions of `attention` and `internals` share: the reading of the text, places in model and text, output."""
 
 import csv
 import io
@@ -62,10 +62,19 @@ def kind_of(args: Namespace, kinds: Sequence[str]) -> str:
 
 
 def index(number: int, count: int, what: str) -> int:
-    """A number that counts from 1, as one that counts from 0."""
+    """The number of a layer or head, from 1, as one that counts from 0."""
     if not 1 <= number <= count:
         raise ConfigError(f"There is no {what} {number}: choose one from 1 to {count:,}.")
     return number - 1
+
+
+def position_of(number: int | None, count: int, what: str = "position") -> int:
+    """A position of the text, from 0; the last one if none is given."""
+    if number is None:
+        return count - 1
+    if not 0 <= number < count:
+        raise ConfigError(f"There is no {what} {number}: choose one from 0 to {count - 1:,}.")
+    return number
 
 
 def context(reading: "Reading") -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_a_look_is_the_way_from_scores_to_weights(answer, call, readings):
     for reading in readings.values():
         for kind in reading.kinds:
             query = len(reading.queries(kind)) // 2
-            place = ["look", *words(reading), "--kind", kind, "--layer", 2, "--head", 3, "--query", query + 1]
+            place = ["look", *words(reading), "--kind", kind, "--layer", 2, "--head", 3, "--query", query]
             found, wanted = answer(*place), look(reading, kind, 1, 2, query)
             for name, values in (
                 ("dot", wanted.dots), ("score", wanted.scores), ("weight", wanted.weights),
@@ -128,8 +128,9 @@ def test_a_look_is_the_way_from_scores_to_weights(answer, call, readings):
             weights = [key["weight"] for key in found["keys"]]
             np.testing.assert_allclose(weights, reading.attention(kind, 1, 2)[query], atol=1e-5)  # float32
             assert [key["token"] for key in found["keys"]] == reading.keys(kind)
+            assert (found["query"], [key["position"] for key in found["keys"]]) == (query, list(range(len(weights))))
     code, out, _ = call("attention", *place, "--key", 1)
-    assert code == 0 and f"what each dimension adds to q·k of {reading.keys(kind)[0]} (1)" in out
+    assert code == 0 and f"what each dimension adds to q·k of {reading.keys(kind)[1]} (1)" in out
 
 
 def test_align_is_the_alignment_error(answer):
@@ -180,7 +181,7 @@ def test_numbers_go_into_a_file(call, readings, tmp_path):
     code, out, err = call(*place, "--output", tmp_path / "map.csv")
     assert code == 0 and out and err == f"The numbers are in {tmp_path / 'map.csv'}.\n"
     header, *rows = csv.reader((tmp_path / "map.csv").open(encoding="utf-8", newline=""))
-    assert header[1:] == [f"{name} {j + 1}" for j, name in enumerate(reading.keys("self"))]
+    assert header[1:] == [f"{name} {j}" for j, name in enumerate(reading.keys("self"))]
     same([row[1:] for row in rows], reading.attention("self", 0, 0))
     code, out, _ = call(*place, "--json", "--output", tmp_path / "map.json")
     assert code == 0 and json.loads(out) == json.loads((tmp_path / "map.json").read_text(encoding="utf-8"))
@@ -193,7 +194,7 @@ def test_people_are_told_where_each_token_looks(call, readings):
     last = out.splitlines()[-1]
     weights = reading.attention("self", 1, 3)[-1]
     best = int(weights.argmax())
-    assert f"{reading.keys('self')[best]} ({best + 1}) {weights[best]:.3f}" in last
+    assert f"{reading.keys('self')[best]} ({best}) {weights[best]:.3f}" in last
     code, out, err = call("attention", "map", "", "--run", "tiny-gpt")
     assert code == 0 and "The text is empty" in err
     code, _, err = call("attention", "map", "a cup " * 200, "--run", "tiny-gpt")
@@ -216,8 +217,8 @@ def test_people_are_told_where_each_token_looks(call, readings):
         (["map", "x", "--run", "tiny-gpt", "--output", "/nowhere/x.csv"], "cannot be written"),
         (["heads", "x", "--run", "tiny-gpt", "--sort", "sharpness"], "There is no sharpness score of self attention"),
         (["heads", "--run", "tiny-transformer", "--repeats"], "is measured on a language model"),
-        (["look", "x", "--run", "tiny-gpt", "--query", "99"], "There is no query 99"),
-        (["look", "x", "--run", "tiny-gpt", "--key", "0"], "There is no key 0"),
+        (["look", "x", "--run", "tiny-gpt", "--query", "99"], "There is no query 99: choose one from 0 to 1."),
+        (["look", "x", "--run", "tiny-gpt", "--key", "-1"], "There is no key -1"),
         (["align", "--run", "tiny-gpt"], "choose a run that translates"),
         (["align", "--run", "tiny-transformer", "--examples", "0"], "--examples is from 1"),
     ],

@@ -75,9 +75,10 @@ def test_the_lens_reads_every_layer(answer, call, readings):
             best = reading.logits([p])[0].softmax(-1).max()
             assert layers[-1]["top"][0]["probability"] == pytest.approx(float(best), abs=1e-5)
         [place] = answer("lens", *words(reading), "--position", 2, "--layers", "0,2")["positions"]
-        assert place["position"] == 2 and [layer["layer"] for layer in place["layers"]] == [0, 2]
+        assert (place["position"], place["token"]) == (2, reading.names[2])
+        assert [layer["layer"] for layer in place["layers"]] == [0, 2]
         code, out, _ = call("internals", "lens", *words(reading), "--position", 2)
-        assert code == 0 and f"after {reading.names[1]} (2)" in out
+        assert code == 0 and f"after {reading.names[2]} (2)" in out
 
 
 def test_norms(answer, readings):
@@ -96,12 +97,12 @@ def test_attribution_sums_to_the_logit(answer, readings):
     for reading in readings:
         for more, asked in (
             ([], {}),
-            (["--position", 2, "--token", "#7"], {"position": 1, "token": 7}),
+            (["--position", 2, "--token", "#7"], {"position": 2, "token": 7}),
             (["--token", "c", "--versus", "#9"], {"token": reading.run.tokenizer.encode("c").ids[0], "other": 9}),
             (["--versus", "mean"], {"other": "mean"}),
         ):
             found, wanted = answer("attribute", *words(reading), *more), attribute(reading, **asked)
-            assert (found["position"], found["token"]["id"]) == (wanted.position + 1, wanted.token)
+            assert (found["position"], found["token"]["id"]) == (wanted.position, wanted.token)
             same([part["logit"] for part in found["parts"]], [part.value for part in wanted.parts])
             same(found["logit"], wanted.logit)
             assert sum(part["logit"] for part in found["parts"]) == pytest.approx(found["logit"], abs=1e-4)
@@ -153,7 +154,7 @@ def test_importance_is_every_head_alone(answer, call, readings, tmp_path):
     [
         (["norms", "x", "--run", "nobody"], "There is no run 'nobody'"),
         (["norms", "x", "--run", "tiny-gpt", "--output", "x.txt"], "ends in .csv or .json"),
-        (["lens", "x", "--run", "tiny-gpt", "--position", "9"], "There is no position 9: choose one from 1 to 2."),
+        (["lens", "x", "--run", "tiny-gpt", "--position", "9"], "There is no position 9: choose one from 0 to 1."),
         (["lens", "x", "--run", "tiny-gpt", "--layers", "0,3"], "There is no layer 3: choose from 0 (the embedding)"),
         (["lens", "x", "--run", "tiny-gpt", "--layers", "a"], "--layers is a list of numbers"),
         (["lens", "x", "--run", "tiny-gpt", "--top", "0"], "--top is from 1"),
