@@ -1,7 +1,8 @@
 """The words of `llm-scratch attention ACTION` and `llm-scratch internals ACTION`, for playground.cli.
 
 As on the page, layers and heads count from 1, here and in what is printed, and positions from 0; layer 0 of the lens
-and the norms is the embedding. Numbers that are not defined are null. Results as JSON (Q queries, K keys, L layers, H heads):
+and the norms is the embedding. Numbers that are not defined are null. Results as JSON (Q queries, K keys, L layers, H
+heads):
 
     attention map       {"run", "kind", "layer", "head", "queries", "keys", "written", "attention" [Q][K], "target",
                         "notes"}; layer or head null: the mean over all of them; rollout: the same, without a head

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from core.analysis.reading import Reading
 
 
+ROWS = 4_096  # of the output matrix that are held in float64
+
+
 @dataclass(frozen=True)
 class Part:
     """What one part adds to the logit. layer and head count from 0, -1: it has none; attention: "self" or "cross"."""
@@ -159,6 +162,7 @@ class _Sublayer:
     out: "nn.Module | None" = None  # of attention: the output matrix
     weights: "Tensor | None" = None  # (H, S)
     values: "Tensor | None" = None  # (H, S, d_head)
+    mixed: "Tensor | None" = None  # (H, d_head): weights . values
 
     def columns(self, head: int) -> "Tensor":
         """(D, d_head): the part of the output matrix that a head writes with."""
@@ -181,8 +185,9 @@ def _walk(reading: "Reading", layer: int, position: int) -> Iterator[_Sublayer]:
         attentions.append(("cross", module.cross_attention, module.cross_norm))
     for kind, attention, norm in attentions:
         weights, values = _look(reading, kind, layer, position)
-        written = attention.out((weights[:, None] @ values).reshape(1, -1))[0]
-        yield _Sublayer(kind, pre, norm, written, x + written, attention.out, weights, values)
+        mixed = (weights[:, None] @ values)[:, 0]
+        written = attention.out(mixed.to(x.dtype).reshape(1, -1))[0]
+        yield _Sublayer(kind, pre, norm, written, x + written, attention.out, weights, values, mixed)
         x = x + written if pre else norm(x + written)
     written = module.feed_forward((module.feed_forward_norm(x) if pre else x)[None])[0]
     yield _Sublayer("", pre, module.feed_forward_norm, written, x + written)
@@ -211,25 +216,19 @@ def _look(reading: "Reading", kind: str, layer: int, position: int) -> tuple["Te
     heads = reading.heads(kind, layer)
     seen = position + 1 if heads.causal else heads.k.shape[2]  # keys that lie ahead weigh nothing
     one = Heads(heads.q[:, :, position : position + 1], heads.k[:, :, :seen], heads.v[:, :, :seen], heads.mask)
-    return one.attention()[0, :, 0], one.values()[0]
+    weights = one.attention()[0, :, 0]
+    return weights, one.values()[0].to(weights.dtype)
 
 
 def _parts(sublayer: _Sublayer, layer: int, direction: "Tensor") -> list[Part]:
     """What a sublayer writes, in the direction: head by head, or the network as a whole."""
     if not sublayer.attention:
         return [Part("mlp", _dot(sublayer.written, direction), layer)]
-    assert sublayer.weights is not None and sublayer.values is not None and sublayer.out is not None
-    mixed = (sublayer.weights[:, None] @ sublayer.values)[:, 0].double()  # (H, d_head)
-    parts = [
-        Part(
-            "head",
-            float(mixed[head] @ (sublayer.columns(head).double().T @ direction)),
-            layer,
-            sublayer.attention,
-            head,
-        )
-        for head in range(len(mixed))
-    ]
+    assert sublayer.mixed is not None and sublayer.out is not None
+    parts = []
+    for head, mixed in enumerate(sublayer.mixed):
+        pulled = sublayer.columns(head).double().T @ direction  # (d_head,)
+        parts.append(Part("head", _dot(mixed, pulled), layer, sublayer.attention, head))
     if sublayer.out.bias is not None:
         parts.append(Part("attention bias", _dot(sublayer.out.bias, direction), layer, sublayer.attention))  # type: ignore[arg-type]
     return parts
@@ -247,10 +246,7 @@ def _through(norm: "nn.Module", y: "Tensor", direction: "Tensor") -> tuple["Tens
     if isinstance(norm, nn.LayerNorm):
         scaled = norm.weight.double() * direction / torch.sqrt(y.var(unbiased=False) + norm.eps)
         constant = _dot(norm.bias, direction) if norm.bias is not None else None
-        return (
-            scaled - scaled.mean(),
-            constant,
-        )  # to take the mean from y or from what it is multiplied with is the same
+        return scaled - scaled.mean(), constant  # to take the mean from y or from what it meets is the same
     if isinstance(norm, nn.RMSNorm):
         return norm.weight.double() * direction / torch.sqrt((y * y).mean() + (norm.eps or 0.0)), None
     return direction, None  # a post-norm model has no norm behind its last layer
@@ -277,7 +273,10 @@ def _of(rows: "Tensor", other: "int | Literal['mean'] | None") -> "Tensor":
 
     if other is None:
         return torch.zeros_like(rows[0], dtype=torch.float64)
-    return rows.mean(0, dtype=torch.float64) if other == "mean" else rows[other].double()
+    if other != "mean":
+        return rows[other].double()
+    total = sum(part.double().sum(0) for part in rows.split(ROWS))  # no copy of the whole matrix is made
+    return total / len(rows)  # type: ignore[no-any-return, operator]
 
 
 def _stream(reading: "Reading", layer: int, position: int) -> "Tensor":

@@ -67,7 +67,8 @@ class Reading:
     @property
     def nbytes(self) -> int:
         """What the reading holds, without the model."""
-        return self.trace.nbytes + self.hidden.nbytes + sum(heads.nbytes for heads in self._again.values())
+        states = self.hidden.nbytes + (self.memory.states.nbytes if self.memory is not None else 0)
+        return self.trace.nbytes + states + sum(heads.nbytes for heads in self._again.values())
 
     def n_layers(self, kind: str) -> int:
         return len(self.trace.heads[kind])

@@ -15,6 +15,7 @@ from torch import Tensor
 class Heads:
     """One layer's attention, as the layer computed it. Queries and keys are those after rotary positions.
 
+    They are kept in the model's precision; scores and probabilities are float32 at least, so that rows sum to 1.
     q (B, H, T, d_head), k and v (B, H_kv, S, d_head). mask: bool, broadcastable to (B, H, T, S), True = may attend;
     None: nothing is hidden. causal: query t sees keys 0..t.
     """
@@ -35,7 +36,9 @@ class Heads:
 
     def scores(self, heads: slice = slice(None)) -> Tensor:
         """q . k / sqrt(d_head) of the chosen query heads, before the mask: (B, h, T, S)."""
-        return self.q[:, heads] @ self._shared(self.k, heads).transpose(-2, -1) / math.sqrt(self.q.shape[-1])
+        precise = torch.promote_types(self.q.dtype, torch.float32)
+        q, k = self.q[:, heads].to(precise), self._shared(self.k, heads).to(precise)
+        return q @ k.transpose(-2, -1) / math.sqrt(self.q.shape[-1])
 
     def visible(self) -> Tensor | None:
         """bool, broadcastable to (B, H, T, S): True where a query may look; None: everywhere."""
@@ -94,6 +97,8 @@ class Trace:
         return heads + sum(stream.nbytes for streams in self.residual.values() for stream in streams)
 
     def add_heads(self, kind: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> None:
+        if v.untyped_storage().data_ptr() != k.untyped_storage().data_ptr():
+            v = v.contiguous()  # rotary keys are new: the matrix that values are a part of need not be held for them
         heads: Heads | None = Heads(q.detach(), k.detach(), v.detach(), mask, causal)
         if self.room is not None:
             assert heads is not None

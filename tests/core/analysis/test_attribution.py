@@ -154,6 +154,16 @@ def test_layers_that_the_room_was_not_enough_for():
     assert [p.value for p in again.parts] == pytest.approx([p.value for p in kept.parts], abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["gpt", "llama", "post"])
+def test_a_model_in_half_precision(name):
+    exact, half = case(name), reading_of(random_model(SHAPES[name]).to(torch.bfloat16))
+    found, wanted = attribute(half, 5, 7, "mean"), attribute(exact, 5, 7, "mean")
+    size = max(abs(part.value) for part in wanted.parts)
+    np.testing.assert_allclose([p.value for p in found.parts], [p.value for p in wanted.parts], atol=0.1 * size)
+    assert found.total == pytest.approx(found.logit, abs=0.02 * size)
+    assert by_key(half, "self", 0, 1, 5, 7, "mean").sum() == pytest.approx(found.heads()[0, 1], abs=1e-6)
+
+
 def test_what_there_is_not():
     reading = case("pre")
     for wrong in ((13,), (-14,), (0, 67), (0, -1), (0, 1, 67), (0, 1, -1)):

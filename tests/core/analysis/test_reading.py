@@ -25,8 +25,9 @@ SHAPES = {
 
 def make_run(name, tmp_path, **more) -> Run:
     tokenizer = train_bpe([TEXT, "コーヒーを一杯いただきたい。"] * 4, 300)
-    shape = {"vocab_size": tokenizer.vocab_size, "d_model": 16, "n_layers": 2, "n_heads": 4, "d_ff": 24, "max_seq_len": 40}
-    config = RunConfig.from_dict({"model": shape | SHAPES[name] | more, "decode": {"strategy": "greedy", "max_new_tokens": 9}})
+    shape = {"d_model": 16, "n_layers": 2, "n_heads": 4, "d_ff": 24, "max_seq_len": 40} | SHAPES[name] | more
+    decode = {"strategy": "greedy", "max_new_tokens": 9}
+    config = RunConfig.from_dict({"model": {"vocab_size": tokenizer.vocab_size, **shape}, "decode": decode})
     run = Run(name, config, tokenizer, tmp_path)
     torch.manual_seed(3)
     model = build_model(config.model).eval()
@@ -104,6 +105,29 @@ def test_a_trace_keeps_no_probabilities(run):
     sizes = [(len(r.ids) + len(r.source), r.nbytes) for r in (read(run, text, "コ" * 3) for text in texts)]
     (short, small), (long, large) = sizes
     assert large / small < 1.2 * long / short
+
+
+def test_what_a_reading_says_that_it_holds_is_all_that_it_holds(run):
+    reading = read(run, TEXT, "コーヒー")
+    heads = [one for layers in reading.trace.heads.values() for one in layers]
+    tensors = [tensor for one in heads for tensor in (one.q, one.k, one.v)] + [reading.hidden]
+    tensors += [state for states in reading.trace.residual.values() for state in states]
+    if reading.memory is not None:
+        tensors.append(reading.memory.states)
+    held = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    assert sum(held.values()) <= reading.nbytes <= 1.2 * sum(held.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rows_of_a_model_in_half_precision_sum_to_one(run, dtype):
+    run.model.to(dtype)
+    reading = read(run, TEXT, "コーヒー")
+    for (kind, layer), weights in all_attention(reading).items():
+        np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+        for head in range(4):
+            one = reading.heads(kind, layer)
+            exact = Heads(one.q.float(), one.k.float(), one.v.float(), one.mask, one.causal)
+            np.testing.assert_allclose(weights[head], plain_attention(exact, head), atol=1e-6)
 
 
 def test_names_and_ids_go_together(run):
