@@ -11,6 +11,7 @@ from core.analysis.snapshots import MOST, Snapshot, StepScores, own_target, snap
 from core.errors import RunError, UserError
 from core.run import Run, list_runs
 from playground import models
+from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
 from playground.figures import read_figures
 from playground.memory import Memory
@@ -92,9 +93,11 @@ class TrainingPart:
 
 def build(site: Site, work: Work) -> TrainingPart:
     with gr.Row(elem_classes="toolbar"):
-        run = gr.Dropdown([("as the model above", AUTOMATIC)], value=AUTOMATIC, label="Run, of those with snapshots",
-                          elem_id="through-run")  # fmt: skip
-        score = gr.Dropdown([("best known", "")], value="", label="Score of heads", elem_id="through-score")
+        run = ChangingDropdown(
+            [("as the model above", AUTOMATIC)], value=AUTOMATIC, label="Run, of those with snapshots",
+            elem_id="through-run",
+        )  # fmt: skip
+        score = ChangingDropdown([("best known", "")], value="", label="Score of heads", elem_id="through-score")
         watch = gr.Button("Look at the snapshots", variant="primary", scale=0, min_width=200, elem_id="through-watch")
         stop = gr.Button("Stop", visible=False, scale=0, min_width=90, elem_id="through-stop")
     message = gr.HTML("", js_on_load=None, elem_id="through-message")

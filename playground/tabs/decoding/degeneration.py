@@ -23,6 +23,7 @@ from core.evaluate.experiment import (
     experiment,
 )
 from core.run import Run
+from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
 from playground.header import NO_MODEL
 from playground.models import get_run
@@ -109,8 +110,10 @@ def build(site: Site, work: Work) -> DegenerationPart:
                 placeholder="Paste a long text: prompts are cut from it, and how it goes on is people’s text.",
                 elem_id="degeneration-text",
             )  # fmt: skip
-            data = gr.Dropdown(TEXTS, value=TEXTS[0][1], label="Data set", info="The part that no bundled run has seen",
-                               visible=False, elem_id="degeneration-data")  # fmt: skip
+            data = ChangingDropdown(
+                TEXTS, value=TEXTS[0][1], label="Data set", info="The part that no bundled run has seen", visible=False,
+                elem_id="degeneration-data",
+            )  # fmt: skip
         with gr.Column(scale=1, min_width=300):
             strategies = gr.CheckboxGroup(
                 STRATEGIES, value=USUAL, label="Strategies", elem_id="degeneration-strategies"

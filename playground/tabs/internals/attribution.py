@@ -8,6 +8,7 @@ import gradio as gr
 from core.analysis.attribution import Attribution, attribute, by_key
 from core.analysis.reading import Reading, token_names
 from core.errors import UserError
+from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
 from playground.parts import QUIET
 from playground.readings import Work, reading_of
@@ -51,7 +52,7 @@ def build(site: Site, work: Work) -> AttributionPart:
     message = gr.HTML("", js_on_load=None)
     place = gr.Textbox("", label="Logit", visible="hidden", elem_id="attribution-place")
     with gr.Row(elem_classes="toolbar"):
-        position = gr.Dropdown(
+        position = ChangingDropdown(
             [], value=None, label="Position, and what follows it", elem_id="attribution-position", elem_classes="grow"
         )
         token = gr.Dropdown(
