@@ -11,7 +11,7 @@ import gradio as gr
 # isort: on
 
 from core.errors import UserError
-from playground import readings
+from playground import api, readings
 from playground.blocks import PageBlocks
 from playground.guard import HostedBlocks, guard
 from playground.header import build_header, wire_header
@@ -54,6 +54,7 @@ def build_app(site: Site = OWN) -> gr.Blocks:
         fields = {name: field for tab in built for name, field in getattr(tab, "shared", {}).items()}
         wire_share(demo, header, fields, site)
         demo.unload(readings.forget)
+        api.add_api(site)
     demo.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False if site.is_hosted else None)
     if site.is_hosted:
         guard(demo, site)
