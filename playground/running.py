@@ -43,6 +43,11 @@ class Running:
         if job is not None:
             job.stop()
 
+    def is_newest(self, job: Stoppable, request: gr.Request | None) -> bool:
+        """Whether the page has asked for nothing else since. What was stopped for that has nothing more to say."""
+        with self._lock:
+            return self._jobs.get(page_of(request)) is job
+
 
 def page_of(request: gr.Request | None) -> str:
     return str(getattr(request, "session_hash", None) or "")

@@ -146,6 +146,8 @@ class GenerationConfig:
         for name in ("min_p", "penalty_alpha"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"decode.{name} must lie in [0, 1], not {getattr(self, name)}.")
+        if abs(self.length_penalty) > 20:  # powers of lengths that are still numbers
+            raise ConfigError(f"decode.length_penalty must lie in [-20, 20], not {self.length_penalty}.")
         for name in ("epsilon_cutoff", "eta_cutoff"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"decode.{name} must lie in [0, 1), not {getattr(self, name)}.")

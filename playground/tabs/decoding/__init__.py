@@ -13,7 +13,7 @@ from playground import models
 from playground.header import Header
 from playground.parts import QUIET, Parts, build_parts
 from playground.site import OWN, Site
-from playground.tabs.decoding import columns, degeneration, next_token, translation, tree
+from playground.tabs.decoding import assisted, columns, degeneration, next_token, translation, tree
 from playground.tabs.decoding.work import Work, stamp
 
 NAME = "Decoding"
@@ -22,6 +22,7 @@ PARTS: dict[str, ModuleType] = {
     "Next token": next_token,
     "Beam tree": tree,
     "Translation": translation,
+    "Assisted": assisted,
     "Degeneration": degeneration,
 }
 STEADY = ("Side by side",)  # what they show follows from the work and from their own fields alone

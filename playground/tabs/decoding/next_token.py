@@ -189,7 +189,10 @@ def write_on(request: gr.Request, work: Work, count: Any, written: Any, *setting
         with _running.as_job(Asked(), request) as job:
             for _ in range(most):
                 cursor = _step(cursor, settings)
-                if job.stopped or cursor.ended:
+                if job.stopped:  # by somebody, or for what was chosen meanwhile: what is shown stands
+                    yield *[gr.skip()] * 4, *ready
+                    return
+                if cursor.ended:
                     break
                 if time.monotonic() - shown > EVERY:
                     shown = time.monotonic()

@@ -133,6 +133,8 @@ def translate_by_hand(request: gr.Request, work: Work, reference: Any, *settings
         beams, samples = _configs(run, settings)
         with _running.as_job(Asked(), request) as job:
             generation = _decoded(run, work.text, beams, job)
+            if generation is None and not _running.is_newest(job, request):
+                return
             if generation is None:
                 yield notice("Stopped by you before anything was found.", "info"), *nothing
                 return
@@ -149,7 +151,7 @@ def translate_by_hand(request: gr.Request, work: Work, reference: Any, *settings
             if drawn is not None:
                 found = with_samples(found, drawn, samples)
                 yield message, _choices(found), gr.skip(), _table(found, reference), found
-            elif job.stopped:
+            elif job.stopped and _running.is_newest(job, request):
                 yield notice("Stopped by you: there are the beams alone.", "info"), *[gr.skip()] * 4
     except UserError as error:
         yield notice(str(error)), *nothing

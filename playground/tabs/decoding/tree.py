@@ -114,6 +114,8 @@ def grow_tree(request: gr.Request, work: Work, *settings: Any) -> Iterator[tuple
             shown = time.monotonic()
             for event in stream(run, work.text or "", config, trace=True):
                 if job.stopped:
+                    if not _running.is_newest(job, request):
+                        return
                     note = "Stopped by you: the tree has the steps that were made."
                     yield notice(note, "info"), _figure(run, grow(trace), config), ""
                     return
@@ -152,7 +154,8 @@ def _figure(run: Run, nodes: list[TreeNode], config: GenerationConfig, tree: Tre
 def _config(settings: tuple[Any, ...]) -> GenerationConfig:
     """What the fields mean. ConfigError for what no search can do, or the site does not offer."""
     beams, longest, penalty, formula, ends, groups, diversity, ngrams = settings
-    early = {"false": False, "true": True, "never": "never"}.get(ends) if isinstance(ends, str) else None
+    known: dict[Any, Any] = {"false": False, "true": True, "never": "never"}
+    early = known.get(ends) if isinstance(ends, str) else None
     if early is None or any(isinstance(value, bool) for value in (beams, longest, groups, ngrams)):
         raise ConfigError("The page does not offer that: load it again.")
     try:

@@ -1,0 +1,207 @@
+"""The Next token part: real distributions, writing by hand as `generate` writes, and safe from whatever a page sends."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+
+from core.decode import generate
+from core.decode.config import GenerationConfig
+from core.decode.cursor import cursor_at
+from core.decode.scoring import score_ids
+from core.run import load
+from playground.memory import Memory
+from playground.site import OWN, PUBLIC, on
+from playground.tabs.decoding import next_token as part
+from playground.tabs.decoding.work import Work
+from playground.views.next_token import curve, stages, stages_html
+from tests.playground.views.test_attention_views import unpacked
+
+PAGE = SimpleNamespace(session_hash="page")
+# temperature, top-k, top-p, min-p, typical, repetition, presence, frequency, seed, how, what is looked up
+PLAIN = (1.0, 0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0, "best", "")
+BUSY = (0.7, 40, 0.9, 0.02, 0.95, 1.3, 0.4, 0.2, 3, "drawn", "cup")
+MODELS = ["tiny-gpt", "tiny-llama", "tiny-transformer"]
+CONFIG = GenerationConfig(
+    strategy="sample", temperature=0.7, top_k=40, top_p=0.9, min_p=0.02, typical_p=0.95, repetition_penalty=1.3,
+    presence_penalty=0.4, frequency_penalty=0.2, seed=3,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    monkeypatch.setattr(part, "_cursors", Memory(maximum=6, each=1))
+
+
+def event(data):
+    return SimpleNamespace(_data=data)
+
+
+def figure(shown):
+    return json.loads(shown[1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_figure_has_the_numbers_of_the_cursor(runs, name):
+    work = Work(name, "ROMEO: a cup")
+    after = cursor_at(load(name), work.text).stages(CONFIG)
+    data = figure(part.show(work, part.Written(), *BUSY))
+    assert len(data["rows"]) >= 40 and data["at"] == 0 and data["text"] == []
+    for row in data["rows"]:
+        place = row["id"]
+        assert math.isclose(row["probability"], after.probabilities[place], abs_tol=1e-9)
+        assert math.isclose(row["final"], after.final[place], abs_tol=1e-9)
+        assert row["logit"] == pytest.approx(float(after.logits[place]), abs=1e-6)
+        assert bool(row["removed_by"]) == (after.removed_by[place] >= 0) == (row["after"][-1] is None)
+    assert set(data["found"]) <= {row["id"] for row in data["rows"]} and data["found"]
+    assert data["choice"] in {row["id"] for row in data["rows"]}
+    assert f"{after.kept:,} kept" in data["subtitle"] and f"{after.entropy:.3f}" in data["subtitle"]
+
+
+def test_the_curve_is_the_whole_distribution(runs):
+    after = cursor_at(load("tiny-gpt"), "ROMEO:").stages(CONFIG)
+    found = {name: unpacked(values) for name, values in curve(after).items()}
+    assert found["ranks"][0] == 1 and found["sizes"].sum() == len(after.logits)
+    np.testing.assert_array_equal(np.diff(found["ranks"]), found["sizes"][:-1])
+    for name in ("model", "final"):
+        assert (found[name] * found["sizes"]).sum() == pytest.approx(1, abs=1e-5)
+    assert round(float((found["left"] * found["sizes"]).sum())) == after.kept
+    assert (np.diff(found["model"]) <= 1e-9).all()
+
+
+def test_every_stage_is_counted(runs):
+    after = cursor_at(load("tiny-gpt"), "ROMEO:").stages(CONFIG)
+    found = stages(after)
+    assert [stage["name"] for stage in found] == ["model", *after.processors]
+    for stage, logits in zip(found, [after.start, *after.after], strict=True):
+        shares = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum()
+        positive = shares[shares > 0]
+        assert stage["entropy"] == pytest.approx(-(positive * np.log(positive)).sum(), abs=1e-9)
+        assert stage["left"] == (logits > -math.inf).sum()
+        assert stage["mass"] == pytest.approx(after.probabilities[logits > -math.inf].sum())
+    assert sum(stage["removed"] for stage in found) == len(after.logits) - after.kept
+    assert found[-1]["entropy"] == pytest.approx(after.final_entropy, abs=1e-9)
+    html = stages_html(after)
+    assert "<th" in html and all(title in html for title in ("top-k", "top-p", "typical", "presence and frequency"))
+    assert "<s>" not in html  # names of tokens are escaped
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "settings, config", [(PLAIN, GenerationConfig()), (BUSY, CONFIG)], ids=["most probable", "drawn"]
+)
+def test_what_is_written_on_is_what_generate_writes(runs, monkeypatch, name, settings, config):
+    monkeypatch.setattr(part, "EVERY", 0.0)
+    work, run = Work(name, "ROMEO: a cup"), load(name)
+    expected = generate(run, [work.text], GenerationConfig(**{**config.__dict__, "max_new_tokens": 7}))[0]
+    pictures = list(part.write_on(PAGE, work, 7, part.Written(), *settings))
+    written = pictures[-1][3]
+    assert list(written.ids) == expected.ids
+    assert [score.logprob for score in written.scores] == pytest.approx(expected.best.logprobs, abs=1e-5)
+    again = score_ids(run, expected.prompt_ids, list(written.ids))
+    assert [score.logprob for score in written.scores] == pytest.approx(again, abs=1e-5)
+    assert figure(pictures[-1])["logprob"] == pytest.approx(sum(again), abs=1e-4)
+    assert pictures[-1][4].visible is True and pictures[-1][5].visible is False
+    if len(expected.ids) == 7:
+        assert pictures[0][5].visible is True and len(pictures[0][3].ids) == 1
+    by_hand = part.Written()
+    for _ in expected.ids:
+        by_hand = part.step_on(PAGE, work, by_hand, *settings)[3]
+    assert by_hand.ids == written.ids
+
+
+def test_by_hand(runs):
+    work = Work("tiny-gpt", "ROMEO:")
+    shown = part.show(work, part.Written(), *PLAIN)
+    for token in (40, 41, 42):
+        shown = part.choose_token(PAGE, event({"token": token, "at": len(shown[3].ids)}), work, shown[3], *PLAIN)
+    assert shown[3].ids == (40, 41, 42) and figure(shown)["at"] == 3
+    late = part.choose_token(PAGE, event({"token": 50, "at": 1}), work, shown[3], *PLAIN)
+    assert late[3].ids == (40, 41, 42), "what was clicked on an older picture does not count"
+    assert part.choose_token(PAGE, event({"to": 1}), work, shown[3], *PLAIN)[3].ids == (40,)
+    assert part.step_back(PAGE, work, shown[3], *PLAIN)[3].ids == (40, 41)
+    assert part.start_anew(PAGE, work, shown[3], *PLAIN)[3].ids == ()
+    assert part.show(Work("tiny-gpt", "another"), shown[3], *PLAIN)[3].ids == (), "of another text"
+    assert part.show(Work("tiny-llama", "ROMEO:"), shown[3], *PLAIN)[3].ids == (), "of another model"
+
+
+def test_settings_ask_the_model_nothing(runs, monkeypatch):
+    work = Work("tiny-gpt", "ROMEO:")
+    shown = part.step_on(PAGE, work, part.Written(), *PLAIN)
+    model = part._cursor(work, shown[3]).run.model
+    monkeypatch.setattr(model, "hidden", lambda *args, **named: pytest.fail("the model was asked"))
+    monkeypatch.setattr(model, "forward", lambda *args, **named: pytest.fail("the model was asked"))
+    before = figure(shown)
+    after = figure(part.change_sampling(work, shown[3], *BUSY))
+    assert [row["logit"] for row in before["rows"][:5]] == [row["logit"] for row in after["rows"][:5]]
+
+
+def test_the_end_and_a_full_context(runs):
+    work, run = Work("tiny-gpt", "ROMEO:"), load("tiny-gpt")
+    shown = part.show(work, part.Written(), *PLAIN)
+    ended = part.choose_token(PAGE, event({"token": run.model.eos_id, "at": 0}), work, shown[3], *PLAIN)
+    assert figure(ended)["rows"] == [] and "come to its end" in figure(ended)["subtitle"] and ended[2] == ""
+    assert "notice" in part.step_on(PAGE, work, ended[3], *PLAIN)[0]
+    assert part.step_back(PAGE, work, ended[3], *PLAIN)[3].ids == ()
+    full = list(part.write_on(PAGE, Work("tiny-gpt", "coffee " * 60), 200, part.Written(), *BUSY))[-1]
+    assert "its end is what counts" in full[0] and figure(full)["rows"] == []
+
+
+def test_nothing_is_left(runs):
+    """A temperature and a cutoff cannot remove everything; where all is removed that is said."""
+    work = Work("tiny-gpt", "ROMEO:")
+    settings = (1e-4, 1, 0.05, 1.0, 0.05, 2.0, -2.0, -2.0, 0, "drawn", "")
+    shown = part.show(work, part.Written(), *settings)
+    assert figure(shown)["choice"] is not None and "error" not in shown[0]
+
+
+@pytest.mark.parametrize("work", [Work("", "x"), Work("no-such-run", "x"), Work("tiny-transformer", "  ")], ids=str)
+def test_what_cannot_be_read_is_a_sentence(runs, work):
+    assert "notice-error" in part.show(work, part.Written(), *PLAIN)[0]
+    for shown in (part.step_on(PAGE, work, None, *PLAIN), *part.write_on(PAGE, work, 3, None, *PLAIN)):
+        assert "notice" in shown[0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, "x", 7, [], {}, {"token": 10**9, "at": 0}, {"token": -1, "at": 0}, {"token": "1", "at": 0},
+     {"token": True, "at": 0}, {"to": -1}, {"to": 5}, {"to": 0.5}, {"token": 3, "at": None}],
+    ids=str,
+)  # fmt: skip
+def test_what_a_page_may_send(runs, data):
+    shown = part.choose_token(PAGE, event(data), Work("tiny-gpt", "ROMEO:"), "nonsense", *PLAIN)
+    assert len(shown) == 4 and (shown[3] == gr.skip() or shown[3].ids == ())
+
+
+@pytest.mark.parametrize("place", range(11))
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), "x", [], -5, 10**6, True], ids=repr)
+def test_settings_that_nobody_can_choose(runs, place, value):
+    settings = [*PLAIN]
+    settings[place] = value
+    work = Work("tiny-gpt", "ROMEO:")
+    assert len(part.change_sampling(work, part.Written(), *settings)) == 4
+    assert len(part.step_on(PAGE, work, part.Written(), *settings)) == 4
+
+
+def test_a_public_page_writes_less(runs):
+    with on(PUBLIC):
+        for count in (10**9, -3, None, float("nan"), "x"):
+            last = list(part.write_on(PAGE, Work("tiny-gpt", "ROMEO:"), count, part.Written(), *PLAIN))[-1]
+            assert len(last) == 6
+    with gr.Blocks():
+        made = part.build(PUBLIC, Work("tiny-gpt", "x"))
+        own = part.build(OWN, Work("tiny-gpt", "x"))
+    assert made.count.maximum == PUBLIC.new_tokens < own.count.maximum
+    assert len(made.views) == 4 and [field.value for field in made.settings] == list(PLAIN)
+
+
+def test_stop_keeps_what_is_shown(runs, monkeypatch):
+    monkeypatch.setattr(part, "EVERY", 0.0)
+    steps = part.write_on(PAGE, Work("tiny-gpt", "ROMEO:"), 30, part.Written(), *PLAIN)
+    next(steps), next(steps)
+    part.stop_writing(PAGE)
+    rest = list(steps)
+    assert len(rest) == 1 and rest[0][3] == gr.skip() and rest[0][4].visible is True
