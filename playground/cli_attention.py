@@ -14,7 +14,7 @@ heads):
     attention align     {"run", "data", "rows", "sentences", "left_out", "aer": {"by_head" [L][H], "by_layer" [L],
                         "diagonal"}, "precision" [L][H], "recall" [L][H], "best": {"layer", "head"}}
     attention training  {"run", "kind", "text", "target", "steps": [{"step", "train_loss", "val_loss",
-                        "scores": {NAME: [L][H]}}]}
+                        "scores": {NAME: [L][H]}}], "notes"}
     internals lens      {"run", "positions": [{"position", "token", "written", "final": {"id", "token"}, "layers":
                         [{"layer", "entropy", "divergence", "rank", "logprob", "written_rank", "written_logprob",
                         "top": [{"id", "token", "probability"}]}]}], "target", "notes"}

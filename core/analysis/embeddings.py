@@ -29,6 +29,7 @@ Method = Literal["add", "mul"]
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean", "dot")
 METHODS: tuple[Method, ...] = ("add", "mul")
 TINY = 1e-12  # the least length that is divided by
+ROWS = 8_192  # of a matrix that are copied at a time
 
 _ID = re.compile(r"#(\d{1,9})")
 _WORD = re.compile(r"·?(?:[^\W\d_]{2,}(?:['’][^\W\d_]+)*|[^\W\d_\u0000-\u024f])")
@@ -58,7 +59,7 @@ class Vectors:
     @cached_property
     def norms(self) -> np.ndarray:
         """(V,): the vectors' euclidean lengths."""
-        return np.linalg.norm(self.matrix, axis=1)
+        return self.distances(np.zeros(self.size, np.float32))
 
     def unit(self, ids: Sequence[int]) -> np.ndarray:
         """(N, D): tokens' vectors with length 1; of zeros, zeros."""
@@ -67,6 +68,11 @@ class Vectors:
     def cosines(self, vector: np.ndarray) -> np.ndarray:
         """(V,): between every token's vector and one of (D,). No copy of the matrix is made."""
         return self.matrix @ vector / np.maximum(self.norms, TINY) / max(float(np.linalg.norm(vector)), TINY)
+
+    def distances(self, vector: np.ndarray) -> np.ndarray:
+        """(V,): euclidean, from every token's vector to one of (D,). No copy of the matrix is made."""
+        parts = (self.matrix[start : start + ROWS] for start in range(0, len(self.matrix), ROWS))
+        return np.concatenate([np.linalg.norm(part - vector, axis=1) for part in parts] or [np.zeros(0, np.float32)])
 
     @cached_property
     def id_of(self) -> dict[str, int]:
@@ -171,7 +177,7 @@ def neighbours(
     elif metric == "dot":
         values = vectors.matrix @ vector
     else:
-        values = -np.linalg.norm(vectors.matrix - vector, axis=1)
+        values = -vectors.distances(vector)
     best = _best(vectors, values, top, left_out, most_frequent)
     return best if metric != "euclidean" else [Neighbour(n.id, n.name, abs(n.value)) for n in best]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.analysis.reading import Reading
 
-NUMBERS = 2**24  # logits that are held at a time
+NUMBERS = 2**24  # logits and probabilities that are held at a time
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def lens(
     """Read the decoder's stream after the chosen layers (all) at the chosen positions (all) as predictions.
 
     token: whose probability and rank are followed through the layers; by default that of the text's own next token.
-    Never more than NUMBERS logits are held. ConfigError for a layer, a position or a token that there is not.
+    Never more than NUMBERS logits and probabilities are held. ConfigError for a layer, a position or a token that there
+    is not.
     """
     import torch
 
@@ -74,7 +75,9 @@ def lens(
     entropy, divergence, final_logprob, followed_logprob = (np.zeros(shape, np.float32) for _ in range(4))
     final_rank, followed_rank = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     final = np.zeros(len(columns), np.int32)
-    step = max(1, NUMBERS // (2 * model.config.vocab_size))  # the model's own prediction is held beside a layer's
+    step = max(
+        1, NUMBERS // (6 * model.config.vocab_size)
+    )  # two numbers a token: of the model, of a layer, of the next
     with torch.inference_mode():
         for start in range(0, len(columns), step):
             part = slice(start, start + step)

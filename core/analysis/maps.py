@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError
 
 EXAGGERATED = 250  # iterations of t-SNE's first phase, in which near points attract each other 12 times as much
 EVERY = 10  # iterations between two tellings
@@ -54,8 +54,9 @@ def pca(matrix: np.ndarray, dimensions: int = 2) -> Map:
 
     Exact: a singular value decomposition of the centred vectors, or, as there are mostly more vectors than numbers in
     each, of their covariance. An axis points to where its largest part is positive; where the vectors fill fewer
-    dimensions, the rest is 0.
+    dimensions, the rest is 0. DataError where a vector holds what is no number.
     """
+    _check_finite(matrix)
     wide = matrix.shape[1]
     mean: np.ndarray = np.asarray(matrix, np.float64).mean(axis=0) if len(matrix) else np.zeros(wide)
     centred = np.asarray(matrix, np.float64) - mean
@@ -80,7 +81,7 @@ def tsne(
 
     van der Maaten and Hinton, "Visualizing Data using t-SNE" (2008); begun from principal components, so that the same
     vectors give the same map. Tells how far it is; whoever closes the iterator has stopped it. perplexity: about how
-    many neighbours count, at most a third of the points. ConfigError for what cannot be.
+    many neighbours count, at most a third of the points. ConfigError for what cannot be, DataError as in `pca`.
     """
     if dimensions not in (2, 3):
         raise ConfigError(f"A map has 2 or 3 dimensions, not {dimensions!r}.")
@@ -90,6 +91,9 @@ def tsne(
         raise ConfigError(f"The perplexity must lie between 2 and 200, not {perplexity!r}.")
     if not 1 <= iterations <= 10_000:
         raise ConfigError(f"t-SNE takes 1 to 10,000 iterations, not {iterations!r}.")
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"The seed must lie between 0 and {2**32 - 1:,}, not {seed!r}.")
+    _check_finite(matrix)
     told: queue.Queue[TsneProgress | BaseException | None] = queue.Queue()
     stopped = threading.Event()
     unit = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
@@ -104,6 +108,11 @@ def tsne(
     finally:
         stopped.set()
         worker.join()
+
+
+def _check_finite(matrix: np.ndarray) -> None:
+    if not np.isfinite(matrix).all():
+        raise DataError("Some of the vectors are no numbers, as after a training that has diverged: choose others.")
 
 
 def _work(

@@ -169,7 +169,7 @@ def read(run: "Run", text: str, target: str | None = None, model: "LanguageModel
             notes.append(f"The text is empty: the model sees nothing but {what}.")
         return _forward(run, model, [], ids, None, "", notes)
     if not text.strip():
-        raise TextError("There is nothing to translate: type a text above.")
+        raise TextError("There is nothing to translate: give a text.")
     source = [*_cut(run.tokenizer.encode(text).ids, limit - 1, "source", notes), model.eos_id]
     if target is None:
         target_ids, finished = _translate(run, model, source, limit - 1)

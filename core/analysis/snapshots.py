@@ -8,7 +8,7 @@ A snapshot is the weights at one step, as float16 safetensors in the run's direc
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ class StepScores:
     rows, columns: names of the text's tokens that look (of cross-attention: that are written) and are looked at. maps:
     float16 (layers, heads, rows, columns), attention, pooled to at most CELLS a side. scores: of
     `head_scores.SCORES` on the text. induction: on repeated random tokens; None for a translator. alignment: errors on
-    the examples; None where none were given.
+    the examples; None where none were given. notes: what was cut of the text.
     """
 
     step: int
@@ -53,6 +53,7 @@ class StepScores:
     scores: dict[str, np.ndarray]
     induction: np.ndarray | None = None
     alignment: AlignmentScores | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
@@ -141,6 +142,7 @@ def step_scores(
         survey(reading, kind, cells=1).scores,
         induction=None if run.is_translation else induction_on_repeats(run, model),
         alignment=alignment_scores(run, examples, model, rows) if examples else None,
+        notes=reading.notes,
     )
 
 

@@ -23,7 +23,7 @@ def ablate(args: Namespace) -> None:
 
     if args.importance:
         return _importance(args)
-    if not (args.heads or args.mlps):
+    if not (_words(args.heads) or _words(args.mlps)):
         raise ConfigError("Nothing is switched off: give --heads, --mlps or --importance.")
     reading = reading_of(args)
     heads, networks = _heads(args, reading), _networks(args, reading)
@@ -93,9 +93,9 @@ def _progress() -> Callable[[float], None]:
 def _heads(args: Namespace, reading: "Reading") -> "list[Head]":
     """Of --heads. Without a kind in front it is that of --kind."""
     usual, heads = kind_of(args, reading.kinds), []
-    for word in filter(None, (args.heads or "").split(",")):
-        if not (match := HEAD.fullmatch(word.strip())):
-            raise ConfigError(f"--heads is a list of LAYER.HEAD, such as 1.2 or cross:2.4, not {word.strip()!r}.")
+    for word in _words(args.heads):
+        if not (match := HEAD.fullmatch(word)):
+            raise ConfigError(f"--heads is a list of LAYER.HEAD, such as 1.2 or cross:2.4, not {word!r}.")
         kind = match[1] or usual
         if kind not in reading.kinds:
             raise ConfigError(f"The model has no {kind} attention: it has {', '.join(reading.kinds)}.")
@@ -107,15 +107,20 @@ def _heads(args: Namespace, reading: "Reading") -> "list[Head]":
 def _networks(args: Namespace, reading: "Reading") -> "list[Network]":
     """Of --mlps. Without a side in front it is the decoder."""
     networks = []
-    for word in filter(None, (args.mlps or "").split(",")):
-        if not (match := NETWORK.fullmatch(word.strip())):
-            raise ConfigError(f"--mlps is a list of layers, such as 1,3 or encoder:1, not {word.strip()!r}.")
+    for word in _words(args.mlps):
+        if not (match := NETWORK.fullmatch(word)):
+            raise ConfigError(f"--mlps is a list of layers, such as 1,3 or encoder:1, not {word!r}.")
         side = match[1] or "decoder"
         if side == "encoder" and not reading.is_translation:
             raise ConfigError("The model has no encoder.")
         count = reading.n_layers("encoder" if side == "encoder" else "self")
         networks.append((side, index(int(match[2]), count, "layer")))
     return list(dict.fromkeys(networks))
+
+
+def _words(given: str | None) -> list[str]:
+    """What stands between commas."""
+    return [word.strip() for word in (given or "").split(",") if word.strip()]
 
 
 def _line(text: str) -> str:

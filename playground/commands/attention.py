@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import ConfigError
+from playground.commands.output import say
 from playground.commands.readings import (
     check_output,
     context,
@@ -88,6 +89,9 @@ def heads(args: Namespace) -> None:
     from core.analysis.survey import survey
 
     if args.repeats:
+        check_output(args)
+        if args.text is not None or args.target is not None:
+            raise ConfigError("--repeats measures on random tokens: leave the text and --target out.")
         run = open_run(args)
         kind, scores = kind_of(args, ["self"]), {"induction": induction_on_repeats(run)}
         told: dict[str, Any] = {"run": run.name, "kind": kind, "tokens": None, "target": None, "notes": []}
@@ -199,7 +203,7 @@ def align(args: Namespace) -> None:
 def training(args: Namespace) -> None:
     from core.analysis.alignment import can_align
     from core.analysis.reading import KINDS
-    from core.analysis.snapshots import through_training
+    from core.analysis.snapshots import own_target, through_training
     from core.data.grammar import held_out
     from core.run import read_metrics
 
@@ -209,11 +213,14 @@ def training(args: Namespace) -> None:
     run = open_run(args)
     kind = kind_of(args, KINDS if run.is_translation else ["self"])
     text, target = given_text(args), target_of(args, run)
+    if run.is_translation and target is None:
+        target = own_target(run, text)
     examples = held_out(args.examples)[1] if args.examples and can_align(run) else []
     lines = read_metrics(run.directory)
     steps, shown = [], []
     header: list[str] = []
     rows: list[list[Any]] = []
+    notes: list[str] = []
     for found in through_training(run, text, kind, target, examples):
         losses = {"train_loss": _last(lines, "loss", found.step), "val_loss": _last(lines, "val_loss", found.step)}
         scores = dict(found.scores)
@@ -223,11 +230,14 @@ def training(args: Namespace) -> None:
             scores["alignment_error"] = found.alignment.by_head
         header = ["step", "layer", "head", *scores]
         rows += [[found.step, *row] for row in _by_head(scores)]
+        notes = found.notes
         steps.append({"step": found.step, **losses, "scores": scores})
         shown.append([found.step, *losses.values(), *(_extreme(name, values) for name, values in scores.items())])
     table_header = ["step", "train loss", "val loss", *header[3:]]
     told = [f"{kind} attention; of every score its highest head (LAYER.HEAD), of alignment_error its lowest"]
-    result = {"run": run.name, "kind": kind, "text": text, "target": target, "steps": steps}
+    result = {"run": run.name, "kind": kind, "text": text, "target": target, "steps": steps, "notes": notes}
+    for note in notes:
+        say(note)
     deliver(args, result, [*told, *table(table_header, shown)], header, rows)
 
 

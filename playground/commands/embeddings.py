@@ -47,7 +47,7 @@ def neighbours(args: Namespace) -> None:
     from core.analysis.embeddings import find
     from core.analysis.embeddings import neighbours as nearest
 
-    vectors, top = opened(args), _number(args.top, MOST, "--top")
+    vectors, top = opened(args), _answers(args)
     results, lines, rows = [], [], []
     for query in args.token:
         id = find(vectors, query)
@@ -64,7 +64,7 @@ def analogy(args: Namespace) -> None:
     from core.analysis.embeddings import analogy as solve
     from core.analysis.embeddings import find
 
-    vectors, top = opened(args), _number(args.top, MOST, "--top")
+    vectors, top = opened(args), _answers(args)
     ids = [find(vectors, query) for query in (args.a, args.b, args.c)]
     found = solve(vectors, ids[0], ids[1], ids[2], top, args.method, args.most_frequent)
     three = [{"id": id, "token": vectors.names[id]} for id in ids]
@@ -186,6 +186,13 @@ def _plain(found: Sequence["Neighbour"]) -> list[dict[str, Any]]:
 
 def _listed(found: Sequence["Neighbour"]) -> list[str]:
     return [f"{n.value:8.4f}  {n.name}  (#{n.id})" for n in found]
+
+
+def _answers(args: Namespace) -> int:
+    """How many answers --top asks for; ConfigError if --most-frequent leaves no token to be one."""
+    if args.most_frequent < 0:
+        raise ConfigError(f"--most-frequent takes a number from 0 (all), not {args.most_frequent:,}.")
+    return _number(args.top, MOST, "--top")
 
 
 def _number(number: int, most: int, option: str) -> int:

@@ -90,7 +90,7 @@ def _layers(given: str | None, count: int) -> list[int] | None:
     for layer in layers:
         if not 0 <= layer < count:
             raise ConfigError(f"There is no layer {layer}: choose from 0 (the embedding) to {count - 1}.")
-    return layers
+    return list(dict.fromkeys(layers))
 
 
 def _names(reading: "Reading", ids: np.ndarray) -> Any:
@@ -175,7 +175,7 @@ def _part_name(part: dict[str, Any]) -> str:
 
 def token_id(reading: "Reading", given: str, option: str) -> int:
     """The id of a token given as #ID, or as a text that is one token of what the model writes."""
-    if given.startswith("#") and given[1:].isdecimal() and len(given) < 12:
+    if given.startswith("#") and given[1:].isascii() and given[1:].isdecimal() and len(given) < 12:
         return int(given[1:])
     tokenizer = reading.run.tokenizer
     ids = (tokenizer.for_target() if reading.is_translation else tokenizer).encode(given).ids

@@ -171,6 +171,8 @@ def test_training_is_the_scores_of_every_snapshot(answer, call, small_runs, tmp_
     same([row["entropy"] for row in rows], np.concatenate([step.scores["entropy"].reshape(-1) for step in wanted]))
     code, out, _ = call("attention", *arguments)
     assert code == 0 and len(out.splitlines()) == 4 and (more in out)
+    long = answer("training", "a cup " * 200, "--run", directory, "--examples", 0)
+    assert "are read" in long["notes"][0] and (long["target"] is not None) == run.is_translation
     shutil.rmtree(directory / "snapshots")
     assert "kept no snapshots" in one_sentence(*call("attention", *arguments))
 
@@ -217,6 +219,8 @@ def test_people_are_told_where_each_token_looks(call, readings):
         (["map", "x", "--run", "tiny-gpt", "--output", "/nowhere/x.csv"], "cannot be written"),
         (["heads", "x", "--run", "tiny-gpt", "--sort", "sharpness"], "There is no sharpness score of self attention"),
         (["heads", "--run", "tiny-transformer", "--repeats"], "is measured on a language model"),
+        (["heads", "x", "--run", "tiny-gpt", "--repeats"], "leave the text and --target out"),
+        (["heads", "--run", "tiny-gpt", "--repeats", "--output", "x.txt"], "ends in .csv or .json"),
         (["look", "x", "--run", "tiny-gpt", "--query", "99"], "There is no query 99: choose one from 0 to 1."),
         (["look", "x", "--run", "tiny-gpt", "--key", "-1"], "There is no key -1"),
         (["align", "--run", "tiny-gpt"], "choose a run that translates"),

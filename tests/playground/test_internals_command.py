@@ -74,7 +74,7 @@ def test_the_lens_reads_every_layer(answer, call, readings):
                 same([layer[name] for layer in layers], values[:, p])
             best = reading.logits([p])[0].softmax(-1).max()
             assert layers[-1]["top"][0]["probability"] == pytest.approx(float(best), abs=1e-5)
-        [place] = answer("lens", *words(reading), "--position", 2, "--layers", "0,2")["positions"]
+        [place] = answer("lens", *words(reading), "--position", 2, "--layers", "0,2,0")["positions"]
         assert (place["position"], place["token"]) == (2, reading.names[2])
         assert [layer["layer"] for layer in place["layers"]] == [0, 2]
         code, out, _ = call("internals", "lens", *words(reading), "--position", 2)
@@ -162,6 +162,7 @@ def test_importance_is_every_head_alone(answer, call, readings, tmp_path):
         (["attribute", "x", "--run", "tiny-gpt", "--token", "two words"], "--token is one token"),
         (["attribute", "x", "--run", "tiny-gpt", "--versus", ""], "--versus is one token"),
         (["ablate", "x", "--run", "tiny-gpt"], "Nothing is switched off"),
+        (["ablate", "x", "--run", "tiny-gpt", "--heads", " , ", "--mlps", ","], "Nothing is switched off"),
         (["ablate", "x", "--run", "tiny-gpt", "--heads", "1"], "--heads is a list of LAYER.HEAD"),
         (["ablate", "x", "--run", "tiny-gpt", "--heads", "3.1"], "There is no layer 3"),
         (["ablate", "x", "--run", "tiny-gpt", "--heads", "1.5"], "There is no head 5"),

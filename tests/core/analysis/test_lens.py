@@ -31,10 +31,14 @@ def test_the_last_row_is_the_models_own_prediction(name):
 @pytest.mark.parametrize("name", ["gpt", "llama", "post-marian"])
 @torch.inference_mode()
 def test_every_number_of_every_cell_by_a_plain_formula(name, monkeypatch):
-    monkeypatch.setattr(module, "NUMBERS", 300)  # two positions at a time
-    reading = case(name)
+    monkeypatch.setattr(module, "NUMBERS", 900)  # two positions at a time: six numbers for each of 67 tokens
+    monkeypatch.setattr(
+        module, "layer_logits", lambda reading, layer, at: asked.append(at) or layer_logits(reading, layer, at)
+    )
+    asked, reading = [], case(name)
     model, token = reading.model, 17
     found = lens(reading, top=3, token=token)
+    assert max(map(len, asked)) == 2
     own = reading.logits().double().softmax(-1)
     for layer, state in enumerate(reading.trace.residual["decoder"]):
         shares = model.logits(model.norm(state[0])).double().softmax(-1)

@@ -10,7 +10,7 @@ from sklearn.manifold import trustworthiness
 
 from core.analysis import maps
 from core.analysis.maps import pca, tsne
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError
 
 
 def groups(count=150, size=20, kinds=4, seed=0):
@@ -105,7 +105,15 @@ def test_an_error_in_the_work_is_raised_where_the_progress_is_asked_for(monkeypa
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"dimensions": 4}, {"perplexity": 1}, {"perplexity": float("nan")}, {"iterations": 0}, {"iterations": 10**9}],
+    [
+        {"dimensions": 4},
+        {"perplexity": 1},
+        {"perplexity": float("nan")},
+        {"iterations": 0},
+        {"iterations": 10**9},
+        {"seed": -1},
+        {"seed": 2**32},
+    ],
 )
 def test_what_cannot_be_is_said(wrong):
     with pytest.raises(ConfigError):
@@ -113,3 +121,8 @@ def test_what_cannot_be_is_said(wrong):
     for count in (0, 3, maps.MAX_POINTS + 1):
         with pytest.raises(ConfigError, match="points"):
             next(tsne(np.zeros((count, 2))))
+    for count in (4, 20):
+        diverged = np.full((count, 9), np.nan, np.float32)
+        for draw in (pca, lambda vectors: next(tsne(vectors))):
+            with pytest.raises(DataError, match="no numbers"):
+                draw(diverged)
