@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from core.run import Run
 
 SEQUENCE = 50  # random tokens that `induction_on_repeats` repeats, as far as the model reads twice as many
+SEQUENCES = 4  # of them, of which it takes the mean: of a single one the score differs by a third from draw to draw
 
 
 @dataclass(frozen=True)
@@ -197,8 +198,9 @@ def induction_on_repeats(
     """The induction score of every head on random tokens that are repeated: (layers, heads).
 
     `length` tokens, no two alike, are read twice (Olsson et al., 2022), so that nothing but their repetition tells what
-    follows; fewer where the model does not read so many. NaN if it reads less than two tokens twice. model: another of
-    the run's shape, say of a snapshot. Raises RunError for a translator, whose decoder reads what it translates.
+    follows; fewer where the model does not read so many. The mean over SEQUENCES draws. NaN if the model reads less
+    than two tokens twice. model: another of the run's shape, say of a snapshot. Raises RunError for a translator, whose
+    decoder reads what it translates.
     """
     from core.analysis.reading import longest, read_ids
 
@@ -206,14 +208,18 @@ def induction_on_repeats(
         raise RunError("Induction is measured on a language model; choose one that is no translator.")
     model = model or run.model
     first = [model.bos_id] if model.begins_with_bos else []
-    usual = [id for id in range(run.config.model.vocab_size) if id not in run.tokenizer.special_ids and id not in first]
+    unusual, known = {*run.tokenizer.special_ids, *first}, run.tokenizer.has_id
+    usual = [id for id in range(run.config.model.vocab_size) if id not in unusual and known(id)]
     length = min(length, (longest(run) - len(first)) // 2, len(usual))
     if length < 2:
         return np.full((run.config.model.n_layers, run.config.model.n_heads), np.nan)
-    tokens = np.random.default_rng(seed).choice(usual, size=length, replace=False).tolist()
-    reading = read_ids(run, [*first, *tokens, *tokens], model)
-    layers = range(reading.n_layers("self"))
-    return np.stack([induction(reading.layer_attention("self", layer), reading.ids) for layer in layers])
+    random, draws = np.random.default_rng(seed), []
+    for _ in range(SEQUENCES):
+        tokens = random.choice(usual, size=length, replace=False).tolist()
+        reading = read_ids(run, [*first, *tokens, *tokens], model)
+        layers = range(reading.n_layers("self"))
+        draws.append([induction(reading.layer_attention("self", layer), reading.ids) for layer in layers])
+    return np.mean(draws, axis=0)
 
 
 def _of_places(weights: np.ndarray, factors: np.ndarray) -> np.ndarray:
