@@ -28,6 +28,7 @@ BENCHMARKS = {
     "small-gpt": "decode:small_gpt",
     "assisted": "decode:assisted",
     "prompt": "decode:prompts",
+    "sliders": "sliders:sliders",
     "int8-quality": "decode:int8_quality",
     "lightning": "lightning_cost:lightning_cost",
     "nanogpt": "peers:speed",
