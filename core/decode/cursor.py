@@ -166,14 +166,14 @@ class Cursor:
             stages.append(("greedy", only))
         return _next_token(logits[0], start[0], stages, self.reader.names)
 
-    def choice(self, config: GenerationConfig) -> int | None:
+    def choice(self, config: GenerationConfig, after: NextToken | None = None) -> int | None:
         """What `generate` with these settings writes here: the most probable token that is left, or where tokens are
         drawn the one that the first sample draws at this step. None if nothing is left.
 
         So with greedy decoding and sampling, step for step what `generate` gives; of other strategies the nearest there
-        is without their search.
+        is without their search. after: the stages of these settings, where they are known.
         """
-        after = self.stages(config)
+        after = after or self.stages(config)
         if not after.kept:
             return None
         last = torch.from_numpy(after.after[-1] if after.after else after.start)[None]

@@ -108,7 +108,7 @@ window.figures.add('beamtree', (figures) => {
       } else if (state.scroll) { [scroller.scrollLeft, scroller.scrollTop] = state.scroll; }
       if (!follow) state.followed = null;
       const legend = 'Blue: the winner. Vermilion: the runner-up. Green border: finished. Dashed: pruned. A choice of a token (Enter) folds and unfolds what follows it; arrow keys walk, End goes to the winner’s end.';
-      view.note(data.winner.length ? legend : `Searching. ${legend}`);
+      view.note(data.winner.length ? (view.standalone ? `Why the first one won. ${data.why} ${legend}` : legend) : `Searching. ${legend}`);
     },
     table(data) {
       const rows = data.of.map((word, i) => [i, data.step[i] + 1, data.parent[i] < 0 ? '' : data.parent[i], data.words[word], data.ids[i], data.logprob[i], data.rank[i], data.cumulative[i], data.score[i], ['kept', 'finished', 'pruned'][data.state[i]],

@@ -1,4 +1,4 @@
-"""The Next token part: real distributions, writing by hand as `generate` writes, and safe from whatever a page sends."""
+"""The Next token part: real distributions, writing by hand as `generate` writes; safe from whatever a page sends."""
 
 import json
 import math

@@ -241,7 +241,7 @@ def _choice(cursor: Cursor, after: NextToken, config: GenerationConfig, how: str
     if not after.kept:
         return None
     last = after.after[-1] if after.after else after.start
-    return cursor.choice(config) if how == "drawn" else int(last.argmax())
+    return cursor.choice(config, after) if how == "drawn" else int(last.argmax())
 
 
 def _found(cursor: Cursor, find: str) -> list[int]:
