@@ -1,11 +1,12 @@
 """What is being worked on for each page, so that the page can stop it, and a newer request ends an older one."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Protocol, TypeVar
 
 import gradio as gr
+from gradio.context import LocalContext
 
 
 class Stoppable(Protocol):
@@ -49,15 +50,30 @@ class Running:
             return self._jobs.get(page_of(request)) is job
 
 
+    def leave(self, about: Hashable = None) -> None:
+        """The page that asks shows something about `about` now: its job about anything else ends, and is not shown."""
+        with self._lock:
+            job = self._jobs.get(page_of(LocalContext.request.get(None)))
+        if isinstance(job, Asked) and job.about != about:
+            job.leave()
+
+
 def page_of(request: gr.Request | None) -> str:
     return str(getattr(request, "session_hash", None) or "")
 
 
 class Asked:
-    """A job that only notes that it is to stop: whoever works looks now and then."""
+    """A job that only notes that it is to stop: whoever works looks now and then.
 
-    def __init__(self) -> None:
-        self.stopped = False
+    about: what it works on, for `Running.leave`. left: the page shows something else by now, so the job shows nothing.
+    """
+
+    def __init__(self, about: Hashable = None) -> None:
+        self.about = about
+        self.stopped = self.left = False
 
     def stop(self) -> None:
         self.stopped = True
+
+    def leave(self) -> None:
+        self.stopped = self.left = True

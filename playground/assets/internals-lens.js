@@ -36,7 +36,8 @@ window.figures.add('lens', (figures) => {
       const short = view.width < 620, left = short ? 38 : 84, count = clamp(Math.floor((view.width - left - 6) / WIDE), 1, columns);
       if (columns > count) view.slider('from', 'Positions from', 0, columns - count, 1, columns - count);
       const from = columns > count ? clamp(state.from, 0, columns - count) : 0, cell = Math.min(132, (view.width - left - 6) / count);
-      const under = TOP + rows * TALL, width = left + count * cell + 6, height = under + 44 + 26 + CHART + 40;
+      const wide = Math.min(view.width - left - 80, 620), chart = Math.min(view.width, left + Math.max(wide + 24, 380));  // below the cells
+      const under = TOP + rows * TALL, width = Math.max(left + count * cell + 6, chart), height = under + 44 + 26 + CHART + 40;
       const measure = all[state.shade], y = (row) => TOP + (rows - 1 - row) * TALL, x = (column) => left + (column - from) * cell;
       const root = view.svg(width, height, `${data.title}: ${rows} rows, ${count} of ${columns} positions`);
       let here = state.cell && state.cell[1] < columns && state.cell[0] < rows ? state.cell : [rows - 1, columns - 1];
@@ -57,7 +58,7 @@ window.figures.add('lens', (figures) => {
         }
       }
       // ---- one position through the layers
-      const ground = under + 44 + 26 + CHART, wide = Math.min(view.width - left - 80, 620), step = rows > 1 ? wide / (rows - 1) : 0;
+      const ground = under + 44 + 26 + CHART, step = rows > 1 ? wide / (rows - 1) : 0;
       const lines = [['final', `final choice ${data.final[here[1]]}`, 'var(--accent)'], ['followed', data.followed[here[1]], 'var(--token-6)']]
         .filter(([name], i) => i === 0 || (data.followed[here[1]] && data.followed[here[1]] !== data.final[here[1]]));
       root.append(svg('text', {x: 8, y: under + 60, 'font-size': 12.5, 'font-weight': 600}, `Position ${data.positions[here[1]]}, behind “${shorten(data.read[here[1]], 14)}”: ${short ? 'through' : 'probability through'} the layers`));

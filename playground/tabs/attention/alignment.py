@@ -29,8 +29,8 @@ from playground import models
 from playground.figure_html import figure_html
 from playground.memory import Memory
 from playground.parts import QUIET
-from playground.readings import NO_MODEL, Work
-from playground.running import Running
+from playground.readings import NO_MODEL, Work, stamp
+from playground.running import Asked, Running
 from playground.site import Site
 from playground.views.alignment import errors_spec, links_html, sentence_spec, summary_html
 from playground.views.notice import notice
@@ -75,15 +75,6 @@ class AlignmentPart:
     @property
     def shared(self) -> dict[str, Any]:
         return {"sentence": self.number, "rows": self.rows}
-
-
-class Counting:
-    """A measurement that can be stopped between two batches."""
-
-    stopped = False
-
-    def stop(self) -> None:
-        self.stopped = True
 
 
 def build(site: Site, work: Work) -> AlignmentPart:
@@ -132,6 +123,7 @@ def wire(part: AlignmentPart, work: gr.State) -> None:
 
 def show(work: Work, number: Any, rows: str, whose: str, count: Any) -> tuple[Any, ...]:
     """Values of `views`: the sentence, and the errors as far as they are known or quickly counted."""
+    _running.leave(_about(work, rows))
     shown = show_sentence(work, number, rows, whose)
     try:
         run, rows, sentences = _run(work), _rows(rows), _count(count)
@@ -184,8 +176,11 @@ def count_errors(work: Work, rows: str, count: Any, request: gr.Request) -> Iter
         key = _key(run, rows, wanted)
         known = _errors.known(key)
         if known is None:
-            with _running.as_job(Counting(), request) as job:
+            with _running.as_job(Asked(_about(work, rows)), request) as job:
                 for known in scoring(run, sentences()[:wanted], rows=rows):
+                    if job.left:
+                        yield gr.skip(), gr.skip(), *idle
+                        return
                     if job.stopped:
                         break
                     done = known.sentences + known.left_out
@@ -247,6 +242,11 @@ def _is_small(run: Run) -> bool:
 
 def _key(run: Run, rows: str, count: int) -> tuple[Any, ...]:
     return models.run_stamp(run), rows, count
+
+
+def _about(work: Work, rows: Any) -> tuple[Any, ...]:
+    """What errors are counted of, however many sentences."""
+    return work.model, stamp(work), _rows(rows)
 
 
 def _rows(rows: Any) -> str:

@@ -17,9 +17,9 @@ from playground.figures import read_figures
 from playground.memory import Memory
 from playground.parts import QUIET
 from playground.readings import NO_MODEL, Work
-from playground.running import Running
+from playground.running import Asked, Running
 from playground.site import Site
-from playground.tabs.attention.alignment import Counting, sentences
+from playground.tabs.attention.alignment import sentences
 from playground.views.attention import Place
 from playground.views.notice import notice
 from playground.views.through_training import attention_spec, best_head, curves_spec, grid_spec, known_scores
@@ -59,6 +59,10 @@ class Watch(NamedTuple):
             return step_scores(self.run, snapshot.step, self.text, self.kind, self.target, examples)
 
         return _steps.get(self.key(snapshot), compute)
+
+    @property
+    def about(self) -> Hashable:
+        return self.run.name, self.text, self.kind, self.target
 
     @property
     def is_quick(self) -> bool:
@@ -124,6 +128,7 @@ def show(work: Work, name: Any, score: Any, chosen: Any) -> tuple[Any, ...]:
     """Values of `views`: all snapshots if they are known or quickly looked at, else how to."""
     try:
         watch = _watch(work, name)
+        _running.leave(watch.about)
         steps = [watch.look(snapshot) for snapshot in watch.found] if watch.is_quick else watch.known()
         return _shown(work, watch, name, score, chosen, steps)
     except UserError as error:
@@ -151,8 +156,11 @@ def look_at_all(work: Work, name: Any, score: Any, chosen: Any, request: gr.Requ
     try:
         watch = _watch(work, name)
         steps = []
-        with _running.as_job(Counting(), request) as job:
+        with _running.as_job(Asked(watch.about), request) as job:
             for place, snapshot in enumerate(watch.found):
+                if job.left:
+                    yield *idle, *[gr.skip()] * 6
+                    return
                 if job.stopped:
                     break
                 told = notice(f"Snapshot {place + 1} of {len(watch.found)}: step {snapshot.step:,}", "busy")

@@ -6,7 +6,6 @@ Principal components are there at once; t-SNE is computed when it is asked for, 
 import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -18,7 +17,7 @@ from core.errors import ConfigError, TextError, UserError
 from playground.figure_html import figure_html
 from playground.memory import Memory
 from playground.parts import QUIET
-from playground.running import Running
+from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.vectors import Work, stamp, text_ids, vectors_of
 from playground.views.embeddings import analogy_spec, kind_of, map_spec, neighbours_spec
@@ -39,16 +38,6 @@ class Placed:
 
     points: np.ndarray
     told: str
-
-
-class Job:
-    """A t-SNE at work, for `Running`."""
-
-    def __init__(self) -> None:
-        self.stopped = Event()
-
-    def stop(self) -> None:
-        self.stopped.set()
 
 
 _running = Running()
@@ -189,6 +178,7 @@ def draw_map(
     button = gr.Button(visible=method == TSNE)
     try:
         view = View(work, method, dimensions, points, only_words, metric)
+        _running.leave(view.key if method == TSNE else None)
         problem = ""
         try:
             chosen = view.chosen(token)
@@ -199,6 +189,7 @@ def draw_map(
             message = notice(MISSING, "info")
         return button, message, view.figure(chosen), problem, view.nearest(chosen)
     except UserError as error:
+        _running.leave()
         return button, notice(str(error)), "", "", ""
 
 
@@ -249,9 +240,9 @@ def compute_map(
         chosen = view.chosen_or_none(token)
         step, last = None, 0.0
         yield notice("Who is near whom is looked up …", "busy"), gr.skip(), *busy
-        with _running.as_job(Job(), request) as job:
+        with _running.as_job(Asked(view.key), request) as job:
             for step in tsne(view.vectors.matrix[view.ids], view.dimensions, iterations=STEPS):
-                if job.stopped.is_set():
+                if job.stopped:
                     break
                 if time.monotonic() - last > EVERY:
                     last = time.monotonic()
@@ -260,6 +251,9 @@ def compute_map(
         assert step is not None
         told_of = f"t-SNE after {step.iteration} steps · divergence {step.divergence:.3f}"
         view.keep(Placed(step.points, told_of))
+        if job.left:
+            yield *[gr.skip()] * 3, gr.Button(visible=False)
+            return
         stopped = notice(f"Stopped after {step.iteration} of {step.iterations} steps.", "info")
         yield "" if step.iteration == step.iterations else stopped, view.figure(chosen), *idle
     except UserError as error:

@@ -16,7 +16,7 @@ from playground.figure_html import figure_html
 from playground.memory import Memory
 from playground.parts import QUIET
 from playground.readings import Work, owner, reading_of, stamp
-from playground.running import Running
+from playground.running import Asked, Running
 from playground.site import Site
 from playground.views.ablation import losses_spec, outcome_html, probabilities_spec, progress_html, switches_spec
 from playground.views.notice import notice
@@ -29,16 +29,6 @@ UNIT = re.compile(r"(self|cross|encoder|mlp|encoder mlp)\.(\d{1,4})\.(\d{1,4})",
 
 _running = Running()
 _written: Memory[str] = Memory(maximum=256, max_size=2**20, size=len, each=4)  # by the models as they are
-
-
-@dataclass
-class Stop:
-    """Whether the parts are still to be switched off one by one."""
-
-    asked: bool = False
-
-    def stop(self) -> None:
-        self.asked = True
 
 
 @dataclass
@@ -115,6 +105,7 @@ def wire(part: AblationPart, work: gr.State) -> None:
 
 def show(work: Work, off: str, how: str, position: Any, measured: Any) -> tuple[Any, ...]:
     """Values for `views`."""
+    _running.leave(_about(work, how))
     results = _results(work, off, how, position)
     try:
         reading = reading_of(work)
@@ -147,7 +138,7 @@ def compare_parts(work: Work, off: str, how: str, position: Any) -> tuple[Any, .
 
 def switch_each(work: Work, off: str, how: str, request: gr.Request) -> Iterator[tuple[Any, ...]]:
     """Switch off every part alone, and colour it by how the loss changes. Values as `wire` lists them."""
-    here, changes, done, count = Stop(), {}, 0, 0
+    here, changes, done, count = Asked(_about(work, how)), {}, 0, 0
     ready = gr.Button(visible=True), gr.Button(visible=False)
     problem = ""
     try:
@@ -168,7 +159,7 @@ def switch_each(work: Work, off: str, how: str, request: gr.Request) -> Iterator
             for alone in each_alone(reading, how="mean" if how == "mean" else "zero", mlps=True):
                 changes[alone.kind][alone.layer, max(alone.head, 0)] = alone.loss_change
                 done += 1
-                if here.asked:
+                if here.stopped:
                     break
                 if time.monotonic() - drawn > EVERY:
                     drawn = time.monotonic()
@@ -176,6 +167,9 @@ def switch_each(work: Work, off: str, how: str, request: gr.Request) -> Iterator
                     yield gr.skip(), progress_html(done, count, "running"), picture, *_skips(3)
     except UserError as error:  # of the text, or the time that the page has
         problem = notice(str(error), "info" if done else "error")
+    if here.left:
+        yield gr.skip(), "", *_skips(2), *ready
+        return
     if not done:
         yield problem, "", *_skips(2), *ready
         return
