@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """(address, runs directory, seconds until it was up) of `llm-scratch app` with no run but the bundled ones."""
-    runs = tmp_path_factory.mktemp("runs")
+@contextmanager
+def serving(runs):
+    """`llm-scratch app` on a runs directory: (address, runs directory, seconds until it was up)."""
     port = free_port()
     environment = {**os.environ, "PORT": str(port), "RUNS_DIR": str(runs), "CI": "true"}
     began = time.monotonic()
@@ -46,6 +46,14 @@ def server(tmp_path_factory):
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """An app with no run but the bundled ones, for all test files of a worker: a test that changes the list of runs
+    for others has one of its own."""
+    with serving(tmp_path_factory.mktemp("runs")) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")  # while it is open, this thread has a running event loop, which other tests cannot bear

@@ -11,6 +11,14 @@ from playwright.sync_api import expect
 
 from core import load
 from core.run import BUNDLED
+from tests.e2e.conftest import serving
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """An app of one's own: these tests train, rename and delete runs."""
+    with serving(tmp_path_factory.mktemp("runs")) as served:
+        yield served
 
 
 def open_tab(page, name):
