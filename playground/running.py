@@ -49,7 +49,6 @@ class Running:
         with self._lock:
             return self._jobs.get(page_of(request)) is job
 
-
     def leave(self, about: Hashable = None) -> None:
         """The page that asks shows something about `about` now: its job about anything else ends, and is not shown."""
         with self._lock:
