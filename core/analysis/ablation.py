@@ -288,11 +288,11 @@ def _losses(reading: "Reading", model: "LanguageModel", hidden: "Tensor") -> np.
 def write(reading: "Reading", model: "LanguageModel", new_tokens: int = NEW_TOKENS) -> str:
     """A translator's translation of the reading's source, by the run's decoding settings; else up to `new_tokens`
     tokens that the text is continued with, each the most probable one."""
-    from core.analysis.reading import _translate
+    from core.analysis.reading import own_translation
     from core.decode import GenerationConfig, generate_ids
 
     if reading.is_translation:
-        ids, _ = _translate(reading.run, model, reading.source, model.max_seq_len - 1)
+        ids, _ = own_translation(reading.run, model, reading.source, model.max_seq_len - 1)
     else:
         greedy = GenerationConfig(strategy="greedy", max_new_tokens=new_tokens)
         ids = generate_ids(model, [reading.ids], greedy)[0][0].ids

@@ -68,11 +68,6 @@ class Attribution:
             layers, heads
         )
 
-    def by_layer(self) -> list[float]:
-        """The sum of each layer's parts; first that of the parts which belong to none (embeddings, last biases)."""
-        layers = 1 + max(part.layer for part in self.parts)
-        return [sum(part.value for part in self.parts if part.layer == layer) for layer in range(-1, layers)]
-
 
 def attribute(
     reading: "Reading",

@@ -199,12 +199,6 @@ def analogy(
     return _best(vectors, values, top, (a, b, c), most_frequent)
 
 
-def similarities(vectors: Vectors, ids: Sequence[int]) -> np.ndarray:
-    """(N, N): the cosines between tokens."""
-    unit = vectors.unit(ids)
-    return unit @ unit.T
-
-
 def choose(
     vectors: Vectors, limit: int, kind: Literal["all", "words"] = "all", also: Collection[int] = ()
 ) -> list[int]:

@@ -172,7 +172,7 @@ def read(run: "Run", text: str, target: str | None = None, model: "LanguageModel
         raise TextError("There is nothing to translate: give a text.")
     source = [*_cut(run.tokenizer.encode(text).ids, limit - 1, "source", notes), model.eos_id]
     if target is None:
-        target_ids, finished = _translate(run, model, source, limit - 1)
+        target_ids, finished = own_translation(run, model, source, limit - 1)
         if not finished:
             notes.append(f"The model's translation did not end within {len(target_ids)} tokens.")
     else:
@@ -227,7 +227,7 @@ def _forward(
     )  # fmt: skip
 
 
-def _translate(run: "Run", model: "LanguageModel", source: list[int], room: int) -> tuple[list[int], bool]:
+def own_translation(run: "Run", model: "LanguageModel", source: list[int], room: int) -> tuple[list[int], bool]:
     """The model's own translation, by beam search if the run asks for it, and whether it came to an end."""
     from core.decode import generate_ids
 

@@ -96,7 +96,6 @@ def test_the_parts_are_those_of_a_forward_pass_and_sum_to_the_logit(name):
         assert (found.position, found.token, found.other) == (position % 13, token, other)
         assert found.logit == pytest.approx(float(row[token]) - base, abs=1e-5)
         assert found.total == pytest.approx(found.logit, abs=1e-4)
-        assert sum(found.by_layer()) == pytest.approx(found.total, abs=1e-9)
         expected = forwards(reading, position % 13, matrix[token] - compared)
         parts = {(p.kind, p.layer, p.attention, p.head): p.value for p in found.parts if p.kind != "output bias"}
         assert len(parts) + (reading.model.output_bias is not None) == len(found.parts)

@@ -14,7 +14,6 @@ from core.analysis.embeddings import (
     matrices,
     model_vectors,
     neighbours,
-    similarities,
     word_vectors,
 )
 from core.analysis.word2vec import Settings, train
@@ -77,7 +76,6 @@ def test_every_metric_by_a_plain_loop(metric):
     np.testing.assert_allclose([n.value for n in found], [abs(values[n.id]) if metric == "euclidean" else values[n.id]
                                                           for n in found], rtol=1e-4, atol=1e-5)  # fmt: skip
     assert neighbours(vectors, vectors.matrix[3], top=1, metric="euclidean")[0].id == 3
-    np.testing.assert_allclose(similarities(vectors, [3, 3, 4])[0, :2], 1, rtol=1e-5)
 
 
 def test_zeros_equal_vectors_and_few_tokens():
