@@ -4,13 +4,14 @@ As on the page, layers and heads count from 1, here and in what is printed, and 
 and the norms is the embedding. Numbers that are not defined are null. Results as JSON (Q queries, K keys, L layers, H
 heads):
 
-    attention map       {"run", "kind", "layer", "head", "queries", "keys", "written", "attention" [Q][K], "target",
-                        "notes"}; layer or head null: the mean over all of them; rollout: the same, without a head
+    attention map       {"run", "kind", "layer", "head", "key_value_head", "queries", "keys", "written", "attention"
+                        [Q][K], "target", "notes"}; layer or head null: the mean over all of them; key_value_head: the
+                        one that the head shares with others, or null; rollout: the same, without a head
     attention heads     {"run", "kind", "tokens", "scores": {NAME: [L][H]}, "formulas": {NAME: text}, "target",
                         "notes"}
-    attention look      {"run", "kind", "layer", "head", "query", "token", "divisor", "q" [d], "output" [d],
-                        "keys": [{"position", "token", "dot", "score", "hidden", "exponential", "weight", "value_norm",
-                        "weighted_norm", "k" [d], "products" [d]}], "target", "notes"}
+    attention look      {"run", "kind", "layer", "head", "key_value_head", "query", "token", "divisor", "q" [d],
+                        "output" [d], "keys": [{"position", "token", "dot", "score", "hidden", "exponential", "weight",
+                        "value_norm", "weighted_norm", "k" [d], "products" [d]}], "target", "notes"}
     attention align     {"run", "data", "rows", "sentences", "left_out", "aer": {"by_head" [L][H], "by_layer" [L],
                         "diagonal"}, "precision" [L][H], "recall" [L][H], "best": {"layer", "head"}}
     attention training  {"run", "kind", "text", "target", "steps": [{"step", "train_loss", "val_loss",

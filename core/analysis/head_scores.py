@@ -69,7 +69,8 @@ SCORES = {
     "sharpness": Score(
         "Alignment sharpness",
         "1/Q · Σᵢ maxⱼ aᵢⱼ",
-        "The largest weight of a query: 1 if every token has one source word (the confidence of Voita et al., 2019).",
+        "The largest weight of a query: 1 if every token has one source word (the confidence of Voita et al., 2019, "
+        "who leave the end of the source out).",
         ("cross",),
     ),
     "coverage": Score(

@@ -29,6 +29,7 @@ KINDS = ("cross", "encoder", "self")
 ROOM = 192 * 2**20  # bytes of queries, keys and values that one reading keeps
 STREAM = 192 * 2**20  # bytes of residual stream that one reading may hold; a longer text is cut
 CELLS = 2**28  # weights of all heads together that one reading may have: about a second to look at them all
+MAP = 2**26  # weights of one head: 256 MiB, of which a look at it needs several times as much
 
 
 @dataclass
@@ -241,13 +242,13 @@ def own_translation(run: "Run", model: "LanguageModel", source: list[int], room:
 
 
 def longest(run: "Run") -> int:
-    """Tokens that a reading with this model may have on a side: its context, or what CELLS and STREAM allow."""
+    """Tokens that a reading with this model may have on a side: its context, or what CELLS, MAP and STREAM allow."""
     config = run.config.model
     translation = run.is_translation
     maps = config.n_heads * (2 * config.n_layers + config.n_encoder_layers if translation else config.n_layers)
     streams = config.n_layers + 1 + (config.n_encoder_layers + 1 if translation else 0)
     in_memory = STREAM // (4 * config.d_model * streams)
-    return max(2, min(config.max_seq_len, math.isqrt(CELLS // maps), in_memory))
+    return max(2, min(config.max_seq_len, math.isqrt(min(MAP, CELLS // maps)), in_memory))
 
 
 def _cut(ids: list[int], limit: int, what: str, notes: list[str]) -> list[int]:

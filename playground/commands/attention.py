@@ -44,16 +44,23 @@ def map_(args: Namespace) -> None:
     head = None if args.head is None else index(args.head, reading.n_heads, "head")
     if head is not None and layer is None:
         raise ConfigError("A head is one of a layer: give --layer too.")
-    title = f"{kind} attention, "
+    title, shared = f"{kind} attention, ", None
     if layer is None:
         weights, place = survey(reading, kind, cells=1).mean, "mean over all heads"
     elif head is None:
         weights, place = layer_mean(reading, kind, layer), f"layer {args.layer}, mean over its heads"
     else:
         weights, place = reading.attention(kind, layer, head), f"layer {args.layer}, head {args.head}"
-        shared = reading.key_value_head(kind, head)
-        place += f", which reads key and value head {shared + 1}" if shared is not None else ""
-    _show_weights(args, reading, kind, weights, title + place, {"layer": args.layer, "head": args.head})
+        shared = _shared(reading, kind, head)
+        place += f", which reads key and value head {shared}" if shared else ""
+    where = {"layer": args.layer, "head": args.head, "key_value_head": shared}
+    _show_weights(args, reading, kind, weights, title + place, where)
+
+
+def _shared(reading: "Reading", kind: str, head: int) -> int | None:
+    """The key and value head that a head (from 0) shares with others, from 1; None where each has its own."""
+    shared = reading.key_value_head(kind, head)
+    return None if shared is None else shared + 1
 
 
 def rollout(args: Namespace) -> None:
@@ -143,8 +150,9 @@ def look(args: Namespace) -> None:
     rows = [[j, name, *values] for j, (name, *values) in enumerate(zip(keys, *(c.tolist() for c in columns.values())))]
     products = seen.products
     result = {
-        "run": reading.run.name, "kind": kind, "layer": args.layer, "head": args.head, "query": query,
-        "token": names[query], "divisor": seen.divisor, "q": seen.q, "output": seen.output,
+        "run": reading.run.name, "kind": kind, "layer": args.layer, "head": args.head,
+        "key_value_head": _shared(reading, kind, head), "query": query, "token": names[query],
+        "divisor": seen.divisor, "q": seen.q, "output": seen.output,
         "keys": [
             {**dict(zip(header, row)), "k": seen.k[j], "products": products[j]} for j, row in enumerate(rows)
         ],

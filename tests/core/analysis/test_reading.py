@@ -168,6 +168,9 @@ def test_what_does_not_fit_is_cut_and_said(run, monkeypatch):
         assert len(long.source) == 40 and long.source[-1] == run.model.eos_id
     monkeypatch.setattr(module, "CELLS", 4 * 8 * 100)
     assert longest(run) < 40 and len(read(run, TEXT * 20, "").names) <= longest(run)
+    fits = longest(run)
+    monkeypatch.setattr(module, "MAP", (fits - 1) ** 2)  # of one head
+    assert longest(run) == fits - 1
     monkeypatch.setattr(module, "STREAM", 1)
     assert longest(run) == 2
 
