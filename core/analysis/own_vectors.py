@@ -33,7 +33,7 @@ class About:
     settings: Settings
     text_words: int = 0  # that were worked on, over all epochs
     seconds: float = 0.0
-    loss: float = 0.0  # of a pair, at the end
+    loss: float | None = None  # of a pair, at the end; None: no word had another beside it
     bytes: int = 0  # of the files
 
 
@@ -121,8 +121,8 @@ def check_vectors_free(name: str, runs_dir: Path | None = None) -> str:
 
 
 def save_vectors(
-    name: str, model: Word2Vec, data: str, text_words: int = 0, seconds: float = 0.0, loss: float = 0.0,
-    runs_dir: Path | None = None,
+    name: str, model: Word2Vec, data: str, text_words: int = 0, seconds: float = 0.0,
+    loss: float = float("nan"), runs_dir: Path | None = None,
 ) -> About:  # fmt: skip
     """Keep word vectors, at once or not at all. RunError if the name is taken or the disk refuses."""
     from safetensors.numpy import save
@@ -131,9 +131,9 @@ def save_vectors(
     folder = embeddings_dir(runs_dir)
     packed = save({"input": model.input, "output": model.output, "counts": model.counts})
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    loss = float(loss) if np.isfinite(loss) else 0.0
+    told = float(loss) if np.isfinite(loss) else None
     about = About(
-        name, made, data, len(model.words), model.settings, int(text_words), float(seconds), loss, len(packed)
+        name, made, data, len(model.words), model.settings, int(text_words), float(seconds), told, len(packed)
     )
     temporary = folder / f".{uuid.uuid4().hex}.tmp"
     try:

@@ -135,7 +135,9 @@ def train(args: Namespace) -> None:
     assert step.model is not None
     about = save_vectors(args.name, step.model, data, step.words, step.seconds, step.loss, args.runs_dir)
     result = asdict(about) | {"words_per_second": step.words_per_second}
-    line = f"{about.name}: {about.words:,} words from {data}, in {step.seconds:.1f} s; loss {about.loss:.3f}"
+    line = f"{about.name}: {about.words:,} words from {data}, in {step.seconds:.1f} s"
+    if about.loss is not None:
+        line += f"; loss {about.loss:.3f}"
     show(args, {key: value for key, value in result.items() if key not in ("made", "bytes")}, [line])
 
 

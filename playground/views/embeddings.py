@@ -101,13 +101,17 @@ def loss_spec(words: Sequence[float], losses: Sequence[float], name: str) -> str
     )  # fmt: skip
 
 
+def _loss(loss: float | None) -> str:
+    return "–" if loss is None else f"{loss:.3f}"
+
+
 def own_table(abouts: Sequence[Any]) -> str:
     """HTML of one's own word vectors (core.analysis.own_vectors.About)."""
     if not abouts:
         return '<p class="nothing">None yet. What is trained here is kept, and can be chosen above.</p>'
     rows = "".join(
         f'<tr><th scope="row">{escape(about.name)}</th><td class="number">{about.words:,}</td>'
-        f'<td class="number">{about.settings.size}</td><td class="number">{about.loss:.3f}</td>'
+        f'<td class="number">{about.settings.size}</td><td class="number">{_loss(about.loss)}</td>'
         f'<td class="number">{about.seconds:.1f} s</td><td>{escape(about.data)}</td>'
         f'<td class="number">{about.bytes / 1e6:.1f} MB</td></tr>'
         for about in abouts

@@ -40,8 +40,8 @@ def test_what_is_kept_is_read_again(tmp_path, model):
 
 
 def test_a_loss_that_is_not_known_is_kept_as_nothing(tmp_path, model):
-    assert save_vectors("mine", model, "", loss=float("nan"), runs_dir=tmp_path).loss == 0.0
-    assert own_vectors(tmp_path)[0].loss == 0.0
+    assert save_vectors("mine", model, "", loss=float("nan"), runs_dir=tmp_path).loss is None
+    assert own_vectors(tmp_path)[0].loss is None
 
 
 @pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "/etc", ".hidden", "x" * 65, None, 3, "a\n"])

@@ -69,7 +69,7 @@ def test_a_loss_that_is_not_known_yet_is_left_out():
 def test_own_vectors_are_a_table():
     about = About("mine", "2026-01-31T12:00:00Z", NASTY, 1234, Settings(size=7), bytes=2_500_000)
     html = own_table([about])
-    assert "<script" not in html and "<b>" not in html and "1,234" in html and "2.5 MB" in html
+    assert "<script" not in html and "<b>" not in html and "1,234" in html and "2.5 MB" in html and ">–<" in html
     assert "None yet" in own_table([])
 
 
