@@ -148,10 +148,11 @@ def show_sentence(work: Work, number: Any, rows: str, whose: str) -> tuple[str, 
         layer, head = _chosen(work, reading, gold.links, rows)
         weights = reading.layer_attention("cross", layer)
         weights = weights.mean(axis=0) if whose == "layer" else weights[head]
-        of_whom = f"layer {layer + 1}, mean of its heads" if whose == "layer" else f"layer {layer + 1}, head {head + 1}"
+        of_whom = "mean of its heads" if whose == "layer" else f"head {head + 1}"
         names = reading.written if rows == "written" else reading.names
         figure = sentence_spec(
-            weights, names, reading.source_names, gold.links, rows, f"{of_whom}: {example.src} → {example.tgt}",
+            weights, names, reading.source_names, gold.links, rows,
+            f"Cross-attention layer {layer + 1}, {of_whom}: {example.src} → {example.tgt}",
             f"alignment-sentence-{place}",
         )  # fmt: skip
         said = head_links(target_rows(weights, rows))
