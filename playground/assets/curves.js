@@ -1,7 +1,7 @@
 // Numbers over x as lines, on one axis or two; faint lines are a crowd that the named ones stand out from. Where the figure has
 // frames, the one that is shown is marked, and pointing at the drawing and choosing goes to the nearest.
 window.figures.add('curves', (figures) => {
-  const {svg, numbers, series, format, textWidth, clamp} = figures;
+  const {svg, numbers, series, format, shorten, textWidth, clamp} = figures;
   const HIGH = 250, TOP = 12;
 
   const xs = (line) => numbers(line.x).values, ys = (line) => numbers(line.y).values;
@@ -37,7 +37,7 @@ window.figures.add('curves', (figures) => {
       const root = view.svg(width, height, `${data.title}: ${data.lines.length} lines over ${data.x_axis}`);
       for (const [line, i, x, y] of spots) {
         root.append(svg('path', {d: `M${x} ${y}h18`, fill: 'none', style: `stroke: ${series(i)}`, 'stroke-width': 2.2, 'stroke-dasharray': line.dashed ? '5 4' : null}),
-          svg('text', {x: x + 24, y, 'dominant-baseline': 'central', 'font-size': 12}, line.name));
+          svg('text', {x: x + 24, y, 'dominant-baseline': 'central', 'font-size': 12}, shorten(line.name, Math.max(8, Math.floor((width - x - 26) / 6.2)))));
       }
       const atX = (v) => left + wide * (bend(v) - bend(lowX)) / (bend(highX) - bend(lowX));
       const sides = [[onLeft, data.left_range, data.left_axis, left - 8, 'end', 14], [onRight, data.right_range, data.right_axis, left + wide + 8, 'start', width - 4]].map(([lines, given, axis, x, anchor, middle]) => {

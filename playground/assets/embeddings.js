@@ -34,8 +34,8 @@ window.figures.add('map', (figures) => {
         view.slider('pitch', 'Tilt', -90, 90, 1, 20);
       } else if (!state.shift) state.shift = [0, 0];
       const found = seen(data, state.find), hits = new Set(found || []), inText = new Set(data.in_text), near = new Set(data.near), {middle, half} = frame(values, count, deep);
-      const width = Math.max(280, view.width), height = Math.round(clamp(width * 0.72, 320, 620)), key = 22;
-      const root = view.svg(width, height + key, `${data.title}: ${count} tokens`);
+      const width = Math.max(280, view.width), height = Math.round(clamp(width * 0.72, 320, 620));
+      const root = view.svg(width, height, `${data.title}: ${count} tokens`);
       const clip = `clip-${Math.random().toString(36).slice(2)}`;
       const board = svg('rect', {'data-hint': '', 'data-focus': 'board', x: 0, y: 0, width, height, fill: 'transparent', tabindex: 0, role: 'application', style: 'cursor: grab; touch-action: none',
         'aria-label': `${data.title}. Arrow keys walk from token to token, Enter chooses one.`});
@@ -153,15 +153,17 @@ window.figures.add('map', (figures) => {
         if (best !== null) point(best, event);
       });
 
-      // ---- the key
+      // ---- the key: as many lines as it takes
       const kinds = state.paint === 'kind' ? data.kind_names.map((words, k) => [words, series(k), data.kinds.includes(k)]).filter((one) => one[2])
         : state.paint === 'text' ? [['in the text', 'var(--accent)'], ['not', 'var(--line-strong)']] : state.paint === 'rank' ? [['most frequent', colour(1)], ['less frequent', colour(0.3)]] : [[`length ${format(least, 2)}`, colour(0.15)], [format(longest, 2), colour(1)]];
-      let x = 4;
+      let x = 4, y = height + 13;
       for (const [label, fill] of kinds) {
-        if (x + textWidth(label, 11.5) + 16 > width) break;
-        root.append(svg('circle', {cx: x + 5, cy: height + 13, r: 4.5, style: `fill: ${fill}`}), svg('text', {class: 'quiet', x: x + 14, y: height + 13.5, 'dominant-baseline': 'central', 'font-size': 11.5}, label));
+        if (x > 4 && x + textWidth(label, 11.5) + 16 > width) { x = 4; y += 18; }
+        root.append(svg('circle', {cx: x + 5, cy: y, r: 4.5, style: `fill: ${fill}`}), svg('text', {class: 'quiet', x: x + 14, y: y + 0.5, 'dominant-baseline': 'central', 'font-size': 11.5}, label));
         x += textWidth(label, 11.5) + 32;
       }
+      root.setAttribute('height', y + 9);
+      root.setAttribute('viewBox', `0 0 ${width} ${y + 9}`);
       const moves = deep === 3 ? 'Drag to turn.' : 'Drag to move.';
       view.note([found ? `${found.length.toLocaleString('en-US')} of ${count.toLocaleString('en-US')} tokens hold “${shorten(state.find.trim(), 30)}”.` : '', data.note, moves].filter(Boolean).join(' '));
     },
