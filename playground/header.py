@@ -35,7 +35,8 @@ _wanted: OrderedDict[str, str | None] = OrderedDict()  # page -> the model that 
 @dataclass
 class Header:
     """Components of the header. `settled` holds (model, text) as the tabs are to show them, `target` what somebody
-    typed as the translation, with the `settled` that it was typed for, and `opened` the name of the tab that is open."""
+    typed as the translation, with the `settled` that it was typed for, `opened` the name of the tab that is open.
+    """
 
     model: gr.Dropdown
     text: gr.Textbox

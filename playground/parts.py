@@ -14,6 +14,9 @@ import gradio as gr
 
 from playground.site import Site
 
+# Of a dropdown whose choices follow from the work: a page may still hold a value of before, and Gradio would refuse
+# every event that the field is an input of. Whoever reads it takes what is no choice for the first.
+CHANGING: dict[str, Any] = {"allow_custom_value": True}
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
 
 

@@ -7,9 +7,8 @@ import gradio as gr
 
 from core.analysis.head_scores import SCORES
 from core.errors import UserError
-from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
-from playground.parts import QUIET
+from playground.parts import CHANGING, QUIET
 from playground.readings import Work, at_place, place_of, reading_of, stamp, survey_of, within
 from playground.site import Site
 from playground.tabs.attention.names import place_for_people, row_names
@@ -45,7 +44,7 @@ def build(site: Site, work: Work) -> HeadsPart:
         with gr.Column(scale=4, min_width=300):
             grid_html = figure_html(grid or "", "head-grid")
         with gr.Column(scale=7, min_width=320):
-            part_box = ChangingDropdown(label="Part of the text", elem_id="attention-part", **part)
+            part_box = gr.Dropdown(label="Part of the text", elem_id="attention-part", **part, **CHANGING)
             map_html = figure_html(large, "attention-map")
     return HeadsPart(message_html, grid_html, map_html, part_box, gr.State(shown))
 

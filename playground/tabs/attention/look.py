@@ -7,9 +7,8 @@ import gradio as gr
 
 from core.analysis.look import look
 from core.errors import UserError
-from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
-from playground.parts import QUIET
+from playground.parts import CHANGING, QUIET
 from playground.readings import Work, reading_of, within
 from playground.site import Site
 from playground.tabs.attention.names import place_for_people
@@ -40,7 +39,7 @@ class LookPart:
 def build(site: Site, work: Work) -> LookPart:
     message = gr.HTML("", js_on_load=None)
     with gr.Row(elem_classes="toolbar"):
-        token = ChangingDropdown([], label="Query: the token that looks", elem_id="look-query")
+        token = gr.Dropdown([], label="Query: the token that looks", elem_id="look-query", **CHANGING)
     query = gr.Textbox("", label="Place of the query", visible="hidden", elem_id="look-place")
     return LookPart(message, token, query, figure_html("", "attention-look"))
 

@@ -11,11 +11,10 @@ from core.analysis.snapshots import MOST, Snapshot, StepScores, own_target, snap
 from core.errors import RunError, UserError
 from core.run import Run, list_runs
 from playground import models
-from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
 from playground.figures import read_figures
 from playground.memory import Memory
-from playground.parts import QUIET
+from playground.parts import CHANGING, QUIET
 from playground.readings import NO_MODEL, Work
 from playground.running import Asked, Running
 from playground.site import Site
@@ -97,11 +96,11 @@ class TrainingPart:
 
 def build(site: Site, work: Work) -> TrainingPart:
     with gr.Row(elem_classes="toolbar"):
-        run = ChangingDropdown(
+        run = gr.Dropdown(
             [("as the model above", AUTOMATIC)], value=AUTOMATIC, label="Run, of those with snapshots",
-            elem_id="through-run",
+            elem_id="through-run", **CHANGING,
         )  # fmt: skip
-        score = ChangingDropdown([("best known", "")], value="", label="Score of heads", elem_id="through-score")
+        score = gr.Dropdown([("best known", "")], value="", label="Score of heads", elem_id="through-score", **CHANGING)
         watch = gr.Button("Look at the snapshots", variant="primary", scale=0, min_width=200, elem_id="through-watch")
         stop = gr.Button("Stop", visible=False, scale=0, min_width=90, elem_id="through-stop")
     message = gr.HTML("", js_on_load=None, elem_id="through-message")

@@ -23,11 +23,10 @@ from core.evaluate.experiment import (
     experiment,
 )
 from core.run import Run
-from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
 from playground.header import NO_MODEL
 from playground.models import get_run
-from playground.parts import QUIET
+from playground.parts import CHANGING, QUIET
 from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.tabs.decoding.prompts import (
@@ -110,9 +109,9 @@ def build(site: Site, work: Work) -> DegenerationPart:
                 placeholder="Paste a long text: prompts are cut from it, and how it goes on is people’s text.",
                 elem_id="degeneration-text",
             )  # fmt: skip
-            data = ChangingDropdown(
+            data = gr.Dropdown(
                 TEXTS, value=TEXTS[0][1], label="Data set", info="The part that no bundled run has seen", visible=False,
-                elem_id="degeneration-data",
+                elem_id="degeneration-data", **CHANGING,
             )  # fmt: skip
         with gr.Column(scale=1, min_width=300):
             strategies = gr.CheckboxGroup(

@@ -22,8 +22,8 @@ from core.analysis.words import read_texts, sentences_of
 from core.errors import ConfigError, DataError, RunError, UserError
 from core.tokenizer import Tokenizer
 from playground import models
-from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
+from playground.parts import CHANGING
 from playground.running import Running
 from playground.site import Site, here
 from playground.vectors import NOT_HERE, Work
@@ -134,7 +134,9 @@ def build(site: Site, work: Work) -> Word2VecPart:
             gr.HTML('<h3 class="small-title">Your word vectors</h3>', js_on_load=None)
             table = gr.HTML("", elem_id="own-vectors", js_on_load=None)
             with gr.Row(equal_height=False, elem_classes="train-buttons"):
-                which = ChangingDropdown([], value=None, label="Word vectors", elem_id="vectors-which", min_width=220)
+                which = gr.Dropdown(
+                    [], value=None, label="Word vectors", elem_id="vectors-which", min_width=220, **CHANGING
+                )
                 delete = gr.Button("Delete …", variant="stop", size="sm", min_width=100, elem_id="vectors-delete")
             with gr.Row(visible=False, elem_id="vectors-ask", elem_classes="train-buttons") as ask:
                 question = gr.HTML("", padding=False, js_on_load=None)

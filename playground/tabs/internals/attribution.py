@@ -8,9 +8,8 @@ import gradio as gr
 from core.analysis.attribution import Attribution, attribute, by_key
 from core.analysis.reading import Reading, token_names
 from core.errors import UserError
-from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
-from playground.parts import QUIET
+from playground.parts import CHANGING, QUIET
 from playground.readings import Work, reading_of
 from playground.site import Site
 from playground.tabs.internals.choosing import Choice, candidates, choice_of, position_choices, typed_token
@@ -52,8 +51,9 @@ def build(site: Site, work: Work) -> AttributionPart:
     message = gr.HTML("", js_on_load=None)
     place = gr.Textbox("", label="Logit", visible="hidden", elem_id="attribution-place")
     with gr.Row(elem_classes="toolbar"):
-        position = ChangingDropdown(
-            [], value=None, label="Position, and what follows it", elem_id="attribution-position", elem_classes="grow"
+        position = gr.Dropdown(
+            [], value=None, label="Position, and what follows it", elem_id="attribution-position", elem_classes="grow",
+            **CHANGING,
         )
         token = gr.Dropdown(
             [],

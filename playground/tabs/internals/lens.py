@@ -8,9 +8,8 @@ import gradio as gr
 from core.analysis.lens import lens, stream_norms
 from core.analysis.reading import Reading, token_names
 from core.errors import UserError
-from playground.changing import ChangingDropdown
 from playground.figure_html import figure_html
-from playground.parts import QUIET
+from playground.parts import CHANGING, QUIET
 from playground.readings import Work, reading_of
 from playground.site import Site
 from playground.tabs.internals.choosing import typed_token
@@ -50,7 +49,7 @@ def build(site: Site, work: Work) -> LensPart:
             "", label="Follow a token through the layers (empty: at each position the text's next one)", max_lines=1,
             max_length=200, elem_id="lens-follow", elem_classes="grow settles",
         )  # fmt: skip
-        part = ChangingDropdown([], value=None, label="Part of the text", visible=False, elem_id="lens-part")
+        part = gr.Dropdown([], value=None, label="Part of the text", visible=False, elem_id="lens-part", **CHANGING)
     figure = figure_html("", "lens-figure")
     return LensPart(message, follow, part, figure)
 
