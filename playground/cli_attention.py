@@ -104,7 +104,7 @@ def _training(action: argparse.ArgumentParser) -> None:
     _add_kind(action)
     action.add_argument(
         "--examples", type=int, default=20, metavar="N",
-        help="of a translator to Japanese: align so many sentence pairs too; 0: none (20)",
+        help="of the cross-attention of a translator to Japanese: align so many sentence pairs too; 0: none (20)",
     )  # fmt: skip
     _add_output(action)
 

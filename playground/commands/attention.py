@@ -223,7 +223,8 @@ def training(args: Namespace) -> None:
     text, target = given_text(args), target_of(args, run)
     if run.is_translation and target is None:
         target = own_target(run, text)
-    examples = held_out(args.examples)[1] if args.examples and can_align(run) else []
+    aligns = kind == "cross" and can_align(run)  # the errors are of the heads of cross-attention
+    examples = held_out(args.examples)[1] if args.examples and aligns else []
     lines = read_metrics(run.directory)
     steps, shown = [], []
     header: list[str] = []

@@ -157,6 +157,7 @@ def test_training_is_the_scores_of_every_snapshot(answer, call, small_runs, tmp_
         save_model(build_model(run.config.model), directory / "snapshots" / f"step-{step}.safetensors", half=True)
     write_text(directory / "metrics.jsonl", '{"step": 5, "loss": 3.5}\n{"step": 20, "val_loss": 2.5}\n')
     kind, target = ("cross", TARGET) if run.is_translation else ("self", None)
+    layers = {"encoder": run.config.model.n_encoder_layers, "self": run.config.model.n_layers}
     arguments = ["training", TEXT, "--run", directory, "--examples", 3, *(["--target", target] if target else [])]
     found = answer(*arguments, "--output", tmp_path / "steps.csv")
     examples = held_out(3)[1] if run.is_translation else []
@@ -173,6 +174,9 @@ def test_training_is_the_scores_of_every_snapshot(answer, call, small_runs, tmp_
     same([row["entropy"] for row in rows], np.concatenate([step.scores["entropy"].reshape(-1) for step in wanted]))
     code, out, _ = call("attention", *arguments)
     assert code == 0 and len(out.splitlines()) == 4 and (more in out)
+    for other in ("encoder", "self") if run.is_translation else ():  # no errors of cross-attention beside their heads
+        own = answer("training", TEXT, "--run", directory, "--target", TARGET, "--kind", other)["steps"][0]["scores"]
+        assert "alignment_error" not in own and np.shape(own["entropy"])[0] == layers[other]
     long = answer("training", "a cup " * 200, "--run", directory, "--examples", 0)
     assert "are read" in long["notes"][0] and (long["target"] is not None) == run.is_translation
     shutil.rmtree(directory / "snapshots")
