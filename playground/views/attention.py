@@ -122,8 +122,9 @@ def heads_spec(survey: Survey, scores: Mapping[str, Score], title: str, layer: i
     """The figure of all heads: small pictures that can be sorted by any score that is defined for some head."""
     told = [score for score in told_scores(survey, scores) if np.isfinite(survey.scores[score["name"]]).any()]
     return spec(
-        "heads", f"attention-{survey.kind}-all-heads", title, "choose one; the pictures show square roots of the weights",
-        small=packed(survey.small, "u1"), scores=told, layer=layer, head=head,
+        "heads", f"attention-{survey.kind}-all-heads", title,
+        "choose one; the pictures show square roots of the weights", small=packed(survey.small, "u1"), scores=told,
+        layer=layer, head=head,
     )  # fmt: skip
 
 

@@ -20,8 +20,23 @@ PUBLIC_ENDPOINTS = {
     "refresh", "refresh_tokenizers", "open_part", "catch_up", "other_page", "choose_word", "type_words", "compare_with",
     "search_vocabulary", "narrow_vocabulary", "page_before", "page_after", "count_unreachable",
     "render_again", "cut_text",
-    "open_tab", "forget", "own_target", "type_target", "open_head", "change_part", "decode_columns", "show_settings",
-    "stop_columns", "arrive", "follow_run", "draw", "tick", "choose", "table_html",
+    "open_tab", "forget", "own_target", "type_target",
+    # Attention
+    "open_head", "change_part", "change_average", "change_query", "show", "show_sentence", "another_sentence",
+    "count_errors", "stop_counting", "choose_head", "look_at_all", "stop_looking",
+    # Internals
+    "follow_token", "pick_in_lens", "choose_cell", "choose_logit", "choose_part", "explain_logit", "name_switched",
+    "look_behind", "compare_parts", "switch_each", "stop_switching",
+    # Embeddings
+    "refresh_vectors", "draw_map", "pick_token", "solve", "compute_map", "stop_map", "show_positions",
+    # Decoding
+    "decode_columns", "stop_columns", "act_on_columns", "edit_column", "choose_preset", "change_strategy",
+    "show_assistants", "load_recipe", "write_again", "change_sampling", "choose_token", "step_on", "step_back",
+    "start_anew", "write_on", "stop_writing", "grow_tree", "stop_tree", "translate_by_hand", "stop_translation",
+    "score_candidates", "show_candidate", "write_assisted", "stop_assisted", "choose_prompts", "run_experiment",
+    "stop_experiment",
+    # Training
+    "arrive", "follow_run", "draw", "tick", "choose", "table_html",
 }  # fmt: skip
 
 
