@@ -112,10 +112,12 @@ def test_a_text_is_as_long_as_the_site_takes(runs):
 
 
 def test_an_assistant_that_is_no_run_of_the_list_is_not_opened(runs):
-    assert decoding_form.chosen_assistant("tiny-gpt", "/some/where") == "/some/where"
+    typed = ["/some/where", "hf:org/name"]
+    assert decoding_form.chosen_assistant("tiny-gpt", "/some/where", typed) == "/some/where"
+    assert decoding_form.chosen_assistant("tiny-gpt", "/some/where") == "tiny-gpt"  # of a link
     with on(PUBLIC):
-        assert decoding_form.chosen_assistant("tiny-gpt", "/some/where") == "tiny-gpt"
-        assert decoding_form.chosen_assistant("tiny-gpt", "hf:org/name") == "tiny-gpt"
+        assert decoding_form.chosen_assistant("tiny-gpt", "/some/where", typed) == "tiny-gpt"
+        assert decoding_form.chosen_assistant("tiny-gpt", "hf:org/name", typed) == "tiny-gpt"
 
 
 def test_the_machine_of_a_hosted_page_trains_nothing(runs, tmp_path):
