@@ -6,11 +6,12 @@ by whoever sits at the page, not by a link.
 """
 
 import json
+import math
 from typing import Any
 
 import gradio as gr
 
-from playground import models, tokenizers
+from playground import models, tokenizers, vectors
 from playground.header import Header, text_problem
 from playground.site import Site
 from playground.views.notice import notice
@@ -55,8 +56,11 @@ def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
         return [gr.skip()] * (4 + len(fields))
     opening_model, opening_text = models.opening_work()
     keys = [key for _, key in tokenizers.choices(site)]  # with those that were made since the page was built
-    wanted: dict[str, Any] = {name: _value(component, state.get(name), keys) for name, component in fields.items()}
-    names = [name for _, name in models.model_choices()]
+    listed = {"watched": models.model_choices(), "vectors": vectors.choices(site)}
+    wanted: dict[str, Any] = {
+        name: _value(component, state.get(name), keys, listed.get(name, [])) for name, component in fields.items()
+    }
+    names = [name for _, name in listed["watched"]]
     model, text, problem = state.get("model", opening_model), state.get("text", opening_text), ""
     if model not in names:
         problem = f"The link names the model {str(model)[:80]!r}, which is not in the list here."
@@ -74,8 +78,9 @@ def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
     return [notice(problem, "info"), settled, model, text, *wanted.values()]
 
 
-def _value(component: Any, value: Any, keys: list[str]) -> Any:
-    """The value if the component can hold it; else nothing is changed. keys: of the tokenizers there are."""
+def _value(component: Any, value: Any, keys: list[str], newer: list[Any]) -> Any:
+    """The value if the component can hold it; else nothing is changed. keys: of the tokenizers there are. newer: what
+    may be chosen by now, though it was no choice when the page was built."""
     choices = [key for _, key in getattr(component, "choices", None) or []]
     if isinstance(component, gr.Checkbox):
         return value if isinstance(value, bool) else gr.skip()
@@ -83,7 +88,13 @@ def _value(component: Any, value: Any, keys: list[str]) -> Any:
         listed = isinstance(value, list) and len(value) <= 6 and all(part in choices or part in keys for part in value)
         return value if listed else gr.skip()
     if isinstance(component, (gr.Dropdown, gr.Radio)):
-        return value if value in choices else gr.skip()
+        if value in choices:
+            return value
+        found = [choice for choice in newer if choice[1] == value]
+        return gr.Dropdown(choices=[*(component.choices or []), *found], value=value) if found else gr.skip()
+    if isinstance(component, gr.Number):
+        low, high = (-math.inf if component.minimum is None else component.minimum), component.maximum or math.inf
+        return value if type(value) in (int, float) and low <= value <= high else gr.skip()
     if isinstance(component, gr.Textbox):
         most = component.max_length or 1_000
         return value if isinstance(value, str) and len(value) <= most else gr.skip()

@@ -20,6 +20,8 @@ def restored(state, site=OWN, raw=None):
             "search": gr.Textbox(),
             "with": gr.Dropdown(["tiny-llama"], multiselect=True),
             "much": gr.Slider(1, 5),
+            "sentence": gr.Number(1, minimum=1, maximum=500),
+            "watched": gr.Dropdown([("as above", "")], value=""),
         }
     with on(site):
         values = share.restore(json.dumps(state) if raw is None else raw, fields, site)
@@ -32,6 +34,13 @@ def test_a_link_sets_what_it_names(runs):
     found = restored(state)
     assert found["settled"] == ("tiny-llama", "hé <b>") and not found["message"]
     assert {name: found[name] for name in state} == state
+
+
+def test_a_link_sets_numbers_and_what_is_listed_since_the_page_was_built(runs):
+    found = restored({"sentence": 37, "watched": "tiny-gpt"})
+    assert found["sentence"] == 37
+    assert found["watched"].value == "tiny-gpt"
+    assert [value for _, value in found["watched"].choices] == ["", "tiny-gpt"]
 
 
 def test_what_a_link_does_not_name_stays_as_the_page_opens(runs):
@@ -58,7 +67,8 @@ def test_a_link_opens_no_tokenizer_that_is_not_listed(runs, tokenizer):
     "state",
     [{"special": "yes"}, {"by": "c"}, {"by": ["a"]}, {"by": {}}, {"search": 7}, {"search": "x" * 2_000},
      {"with": "tiny-gpt"}, {"with": ["other"]}, {"with": [["tiny-gpt"]]}, {"with": ["tiny-gpt"] * 9}, {"much": 4},
-     {"else": "x"}],
+     {"else": "x"}, {"sentence": 501}, {"sentence": 0}, {"sentence": "3"}, {"sentence": True}, {"sentence": [3]},
+     {"watched": "none"}, {"watched": ["tiny-gpt"]}],
 )  # fmt: skip
 def test_values_that_a_field_cannot_hold_change_nothing(runs, state):
     name = next(iter(state))
