@@ -91,7 +91,8 @@ def _value(component: Any, value: Any, keys: list[str], newer: list[Any]) -> Any
         if value in choices:
             return value
         found = [choice for choice in newer if choice[1] == value]
-        return gr.Dropdown(choices=[*(component.choices or []), *found], value=value) if found else gr.skip()
+        known: list[Any] = [*(component.choices or []), *found]
+        return gr.Dropdown(choices=known, value=value) if found else gr.skip()
     if isinstance(component, gr.Number):
         low, high = (-math.inf if component.minimum is None else component.minimum), component.maximum or math.inf
         return value if type(value) in (int, float) and low <= value <= high else gr.skip()
