@@ -12,7 +12,7 @@ import gradio as gr
 
 from core.errors import UserError
 from playground import api, readings
-from playground.blocks import PageBlocks
+from playground.blocks import PageBlocks, without_progress
 from playground.guard import HostedBlocks, guard
 from playground.header import build_header, wire_header
 from playground.parts import QUIET
@@ -55,6 +55,7 @@ def build_app(site: Site = OWN) -> gr.Blocks:
         wire_share(demo, header, fields, site)
         demo.unload(readings.forget)
         api.add_api(site)
+    without_progress(demo)
     demo.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False if site.is_hosted else None)
     if site.is_hosted:
         guard(demo, site)

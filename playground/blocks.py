@@ -18,6 +18,17 @@ class PageBlocks(gr.Blocks):
         return [sendable(value) for value in await super().postprocess_data(*given, **named)]
 
 
+def without_progress(demo: gr.Blocks) -> None:
+    """Of a page that has been built: nothing shows Gradio's own progress where it is hidden.
+
+    Gradio tells it, at each step of each event, to every component that any event has ever written to, and looks for
+    each of them on the whole page: three quarters of what a page of many parts does while something is written.
+    """
+    for event in demo.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = []
+
+
 def sendable(value: Any) -> Any:
     """The value with U+FFFD for halves of surrogate pairs.
 
