@@ -86,7 +86,12 @@ class Trace:
 
     @property
     def attention(self) -> dict[str, list[Tensor]]:
-        """For each kind one tensor of probabilities (B, H, Q, K) a layer, computed now: large for a long text."""
+        """For each kind one tensor of probabilities (B, H, Q, K) a layer, computed now: large for a long text.
+
+        ValueError if there was no room for a layer, as those behind it would pass for others.
+        """
+        if any(layer is None for layers in self.heads.values() for layer in layers):
+            raise ValueError("The trace had no room for the heads of some layers.")
         return {
             kind: [layer.attention() for layer in layers if layer is not None] for kind, layers in self.heads.items()
         }

@@ -131,7 +131,8 @@ def train(args: Namespace) -> None:
     for step in learn(sentences_of(texts, tokenizer), settings):
         if not args.json and time.monotonic() - told > TICK:
             told = time.monotonic()
-            say(f"{step.share:.0%}, loss {step.loss:.3f}, {step.words_per_second:,.0f} words/s")
+            loss = f", loss {step.loss:.3f}" if np.isfinite(step.loss) else ""
+            say(f"{step.share:.0%}{loss}, {step.words_per_second:,.0f} words/s")
     assert step.model is not None
     about = save_vectors(args.name, step.model, data, step.words, step.seconds, step.loss, args.runs_dir)
     result = asdict(about) | {"words_per_second": step.words_per_second}

@@ -82,6 +82,11 @@ def test_layers_that_were_not_kept_are_computed_again_to_the_same_bits(run, monk
     part = read(run, TEXT)
     assert any(heads is None for layers in part.trace.heads.values() for heads in layers)
     assert part.nbytes < whole.nbytes
+    with pytest.raises(ValueError, match="no room"):
+        part.trace.attention  # noqa: B018
+    assert {kind: len(layers) for kind, layers in whole.trace.attention.items()} == {
+        kind: whole.n_layers(kind) for kind in whole.kinds
+    }
     for place, weights in all_attention(whole).items():
         np.testing.assert_array_equal(part.layer_attention(*place), weights)
     assert len(part._again) <= 2  # the last layer's, of a decoder of both kinds
