@@ -66,7 +66,7 @@ window.figures.add('beamtree', (figures) => {
         const of = data.state[i] === FINISHED ? `finished${data.reasons[i] ? `: ${data.reasons[i]}` : ', but not among the best'}` : data.state[i] === PRUNED ? 'pruned: others were better' : `kept as beam ${data.beam[i] + 1}`;
         const dead = data.state[i] === KEPT && data.step[i] < data.step[n - 1] && !below(i).some((k) => data.state[k] !== PRUNED) && data.step[i] < until ? ['all that followed it was pruned'] : [];
         return [`${data.words[data.of[i]]} · step ${data.step[i] + 1} · ${of}`, ...dead, `sum ${minus(format(data.cumulative[i], 4))} over ${data.step[i] + 1} token${data.step[i] ? 's' : ''}: score ${minus(format(data.score[i], 4))}`,
-          `log-probability ${minus(format(data.logprob[i], 4))}, rank ${data.rank[i]}, id ${data.ids[i]}`, ...(winner.has(i) ? ['on the winner’s way'] : runner.has(i) ? ['on the runner-up’s way'] : []), said(data, i)];
+          `log-probability ${minus(format(data.logprob[i], 4))}, rank ${data.rank[i]}, id ${data.ids[i]}`, ...(at.get(i).hidden ? [`${at.get(i).hidden} more behind it: choose it to unfold`] : []), ...(winner.has(i) ? ['on the winner’s way'] : runner.has(i) ? ['on the runner-up’s way'] : []), said(data, i)];
       };
       const nodes = new Map(), grid = Array.from({length: rows}, () => []);
       for (const i of list) grid[at.get(i).row].push(i);
@@ -95,8 +95,9 @@ window.figures.add('beamtree', (figures) => {
           onclick: () => fold(i), onkeydown: (event) => walk(event, i), onpointermove: (event) => view.tip(event, told), onpointerleave: () => view.tip(null), onfocus: (event) => view.tip(event, told), onblur: () => view.tip(null)},
         svg('rect', {x, y: y - row / 2 + 2, width: w, height: row - 4, rx: 3, style: `fill: ${fill}; stroke: ${data.state[i] === FINISHED ? 'var(--good)' : colour(i)}`, 'stroke-width': data.state[i] === FINISHED ? 1.8 : 0.8, 'stroke-dasharray': pruned ? '2 2' : null}),
         svg('text', {class: pruned ? 'quiet' : null, x: x + w / 2, y: y + 0.5, 'text-anchor': 'middle', 'dominant-baseline': 'central', 'font-size': size, 'font-weight': winner.has(i) ? 600 : 400}, label(i)),
-        hidden ? svg('text', {class: 'quiet', 'data-hint': '', x: x + w + (next.length ? 1 : 4), y: y - row / 2 + 6, 'font-size': 9}, `+${hidden}`) : null,
-        tail(i) && !next.length ? svg('text', {class: 'quiet', x: x + w + 20, y, 'dominant-baseline': 'central', 'font-size': 11, 'font-weight': i === data.winner[data.winner.length - 1] ? 650 : 400}, tail(i)) : null);
+        hidden && !next.length ? svg('text', {class: 'quiet', 'data-hint': '', x: x + w + 3, y: y - row / 2 + 8, 'font-size': 9}, `+${hidden}`) : null,
+        hidden && next.length ? svg('circle', {cx: x + w / 2, cy: y + row / 2 - 2, r: 2.1, style: `fill: var(--paper); stroke: ${colour(i)}`, 'stroke-width': 1}) : null,
+        tail(i) && !next.length ? svg('text', {class: 'quiet', x: x + w + (hidden ? 22 : 8), y, 'dominant-baseline': 'central', 'font-size': 11, 'font-weight': i === data.winner[data.winner.length - 1] ? 650 : 400}, tail(i)) : null);
         nodes.set(i, node); root.append(node);
       }
       // ---- where one was, or where the winner is
@@ -107,7 +108,7 @@ window.figures.add('beamtree', (figures) => {
         scroller.scrollLeft = at.get(spotlight).x - scroller.clientWidth * 0.7; scroller.scrollTop = mid(at.get(spotlight).row) - scroller.clientHeight / 2;
       } else if (state.scroll) { [scroller.scrollLeft, scroller.scrollTop] = state.scroll; }
       if (!follow) state.followed = null;
-      const legend = 'Blue: the winner. Vermilion: the runner-up. Green border: finished. Dashed: pruned. A choice of a token (Enter) folds and unfolds what follows it; arrow keys walk, End goes to the winner’s end.';
+      const legend = 'Blue: the winner. Vermilion: the runner-up. Green border: finished. Dashed: pruned. A small circle or a number: more is folded there. A choice of a token (Enter) folds and unfolds what follows it; arrow keys walk, End goes to the winner’s end.';
       view.note(data.winner.length ? (view.standalone ? `Why the first one won. ${data.why} ${legend}` : legend) : `Searching. ${legend}`);
     },
     table(data) {

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+from gradio.helpers import special_args
 
 from core.decode import generate
 from core.decode.config import GenerationConfig
@@ -106,7 +107,7 @@ def test_what_is_written_on_is_what_generate_writes(runs, monkeypatch, name, set
     assert figure(pictures[-1])["logprob"] == pytest.approx(sum(again), abs=1e-4)
     assert pictures[-1][4].visible is True and pictures[-1][5].visible is False
     if len(expected.ids) == 7:
-        assert pictures[0][5].visible is True and len(pictures[0][3].ids) == 1
+        assert pictures[0][5].visible is True and len(pictures[1][3].ids) == 1
     by_hand = part.Written()
     for _ in expected.ids:
         by_hand = part.step_on(PAGE, work, by_hand, *settings)[3]
@@ -201,7 +202,22 @@ def test_a_public_page_writes_less(runs):
 def test_stop_keeps_what_is_shown(runs, monkeypatch):
     monkeypatch.setattr(part, "EVERY", 0.0)
     steps = part.write_on(PAGE, Work("tiny-gpt", "ROMEO:"), 30, part.Written(), *PLAIN)
-    next(steps), next(steps)
+    next(steps), next(steps), next(steps)
     part.stop_writing(PAGE)
     rest = list(steps)
     assert len(rest) == 1 and rest[0][3] == gr.skip() and rest[0][4].visible is True
+
+
+def test_gradio_calls_them_with_the_page_and_the_event(runs):
+    """It hands both over by their places in the signature."""
+    with gr.Blocks():
+        made = part.build(OWN, Work("tiny-gpt", "x"))
+    work, fields = Work("tiny-gpt", "ROMEO:"), [made.written.value, *[field.value for field in made.settings]]
+    data = gr.EventData(None, {"token": 40, "at": 0})
+    given, *_ = special_args(part.choose_token, [work, *fields], gr.Request(session_hash="real"), data)
+    assert part.choose_token(*given)[3].ids == (40,)
+    for act in (part.step_on, part.step_back, part.start_anew):
+        given, *_ = special_args(act, [work, *fields], gr.Request(session_hash="real"))
+        assert len(act(*given)) == 4
+    given, *_ = special_args(part.write_on, [work, 3, *fields], gr.Request(session_hash="real"))
+    assert len(list(part.write_on(*given))[-1][3].ids) == 3

@@ -86,7 +86,7 @@ def wire(part: AssistedPart, work: gr.State) -> None:
         part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
     part.order.change(show_assistants, [work, part.assistant], part.assistant, **QUIET)
-    part.stop.click(stop_assisted, None, None, **QUIET)
+    part.stop.click(stop_assisted, None, None, queue=False, show_progress="hidden", api_visibility="private")
 
 
 def show(work: Work, *inputs: Any) -> list[Any]:

@@ -120,7 +120,7 @@ def wire(part: NextTokenPart, work: gr.State) -> None:
         write_on, [work, part.count, *part.inputs], [*part.views, part.go_on, part.stop], concurrency_limit=2,
         **QUIET | {"trigger_mode": "once"},
     )  # fmt: skip
-    part.stop.click(stop_writing, None, None, **QUIET)
+    part.stop.click(stop_writing, None, None, queue=False, show_progress="hidden", api_visibility="private")
 
 
 # ------------------------------------------------------------------------------------------------------- events
@@ -187,6 +187,7 @@ def write_on(request: gr.Request, work: Work, count: Any, written: Any, *setting
         most = min(MOST, here().new_tokens, _whole("Tokens in one go", count))
         shown = 0.0
         with _running.as_job(Asked(), request) as job:
+            yield *[gr.skip()] * 4, gr.Button(visible=False), gr.Button(visible=True)
             for _ in range(most):
                 cursor = _step(cursor, settings)
                 if job.stopped:  # by somebody, or for what was chosen meanwhile: what is shown stands
@@ -196,7 +197,7 @@ def write_on(request: gr.Request, work: Work, count: Any, written: Any, *setting
                     break
                 if time.monotonic() - shown > EVERY:
                     shown = time.monotonic()
-                    yield *_picture(work, cursor, settings), gr.Button(visible=False), gr.Button(visible=True)
+                    yield *_picture(work, cursor, settings), gr.skip(), gr.skip()
             yield *_picture(work, cursor, settings), *ready
     except UserError as error:
         yield *_refused(error), *ready

@@ -104,7 +104,7 @@ def wire(part: TranslationPart, work: gr.State) -> None:
         [part.order.change, part.run.click, *changed], translate_by_hand, [work, part.reference, *part.settings],
         part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
-    part.stop.click(stop_translation, None, None, **QUIET)
+    part.stop.click(stop_translation, None, None, queue=False, show_progress="hidden", api_visibility="private")
     part.shown.input(show_candidate, [work, part.found, part.shown], part.figure, **QUIET)
     gr.on([part.reference.blur, part.reference.submit], score_candidates, [part.found, part.reference], part.table,
           **QUIET)  # fmt: skip
@@ -121,7 +121,7 @@ def stop_translation(request: gr.Request) -> None:
 
 def translate_by_hand(request: gr.Request, work: Work, reference: Any, *settings: Any) -> Iterator[tuple[Any, ...]]:
     """The beams, then the samples and their choice: message, which is shown, figure, table, and all that was found."""
-    nothing = gr.Dropdown(choices=[], value=None), "", "", Found()
+    nothing = gr.Dropdown(choices=[], value=None, visible=False), "", "", Found()
     try:
         if not work.model:
             raise RunError(NO_MODEL)
@@ -232,7 +232,9 @@ def _choices(found: Found) -> Any:
         (f"{f'beam {place + 1}' if one.kind == 'beam' else 'minimum Bayes risk'}: {one.text}"[:120], str(place))
         for place, one in enumerate(found.candidates)
     ]
-    return gr.Dropdown(choices=names, value="0") if found.samples == 0 else gr.Dropdown(choices=names)
+    if found.samples:  # what is looked at stays
+        return gr.Dropdown(choices=names)
+    return gr.Dropdown(choices=names, value="0", visible=True)
 
 
 def _about(work: Work) -> Hashable:

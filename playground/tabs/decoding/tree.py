@@ -88,7 +88,7 @@ def wire(part: TreePart, work: gr.State) -> None:
         [part.order.change, part.run.click, *changed], grow_tree, [work, *part.settings], part.results,
         concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
-    part.stop.click(stop_tree, None, None, **QUIET)
+    part.stop.click(stop_tree, None, None, queue=False, show_progress="hidden", api_visibility="private")
 
 
 def show(work: Work, *settings: Any) -> list[Any]:
