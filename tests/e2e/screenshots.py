@@ -16,7 +16,16 @@ READY = {
     "decoding": "#decoding-column-2 .decoding-number",
     "training": "#training-plot .main-svg",
 }
-PARTS = {"merges": "#merge-player svg", "compare": "#compare-view .compare-sheet"}  # of the Tokenizer tab
+PARTS = {  # of the tabs: what stands behind the # of the address, and what is there when it is drawn
+    "merges": ("tab=Tokenizer&part=Merges", "#merge-player svg"),
+    "compare": ("tab=Tokenizer&part=Compare", "#compare-view .compare-sheet"),
+    "scores": ("tab=Attention&part=Scores", "#head-scores svg"),
+    "forming": ("model=demo-gpt&look=self.2.1&tab=Attention&part=Through+training", "#through-map svg"),
+    "internals": ("tab=Internals", "#lens-figure svg"),
+    "embeddings": ("tab=Embeddings", "#embedding-map svg"),
+    "next-token": ("tab=Decoding&part=Next+token", "#next-figure svg"),
+    "beam-tree": ("tab=Decoding&part=Beam+tree", "#tree-figure svg"),
+}
 
 
 def main(
@@ -49,13 +58,14 @@ def main(
                 page.wait_for_timeout(2_000)
             page.wait_for_timeout(2_500)
             page.screenshot(path=f"{folder}/{name}.png", full_page=True)
-            for part, there in PARTS.items() if name == "tokenizer" else []:
-                tab = page.get_by_role("tab", name=part.capitalize(), exact=True)
-                if tab.is_visible():
-                    tab.click()
-                    page.wait_for_selector(there, timeout=60_000)
-                    page.wait_for_timeout(1_000)
-                    page.screenshot(path=f"{folder}/{part}.png", full_page=True)
+        for name, (fragment, ready) in PARTS.items():
+            part = browser.new_page(viewport={"width": int(width), "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+            own = f"&model={model}" if model and "model=" not in fragment else ""
+            part.goto(f"{address}/?__theme={scheme}#{fragment}{own}")
+            part.wait_for_selector(ready, timeout=90_000)
+            part.wait_for_timeout(4_000)
+            part.screenshot(path=f"{folder}/{name}.png", full_page=True)
+            part.close()
         browser.close()
 
 
