@@ -25,7 +25,7 @@ PARTS: dict[str, ModuleType] = {
     "Assisted": assisted,
     "Degeneration": degeneration,
 }
-STEADY = ("Side by side",)  # what they show follows from the work and from their own fields alone
+STEADY = ("Side by side", "Beam tree", "Translation")  # follow from the work and from their own fields alone
 
 
 @dataclass(kw_only=True)
