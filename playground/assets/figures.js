@@ -292,9 +292,9 @@ window.figures.draw(document.getElementById('figure'), ${JSON.stringify(plain(fr
           stage.append(root);
           return root;
         },
-        toggle: (name, label, initial = false) => control(frame, name, initial, null, () => {
-          const input = html('input', {type: 'checkbox', onchange: () => set(frame, name, input.checked)});
-          return [html('label', {class: 'figure-toggle'}, input, label), (value) => { input.checked = value; }];
+        toggle: (name, label, initial = false) => control(frame, name, initial, label, () => {
+          const words = html('span'), input = html('input', {type: 'checkbox', onchange: () => set(frame, name, input.checked)});
+          return [html('label', {class: 'figure-toggle'}, input, words), (value, now) => { input.checked = value; words.textContent = now; }];
         }),
         choice: (name, label, options, initial) => control(frame, name, initial ?? options[0]?.[0], options, () => {
           const input = html('select', {onchange: () => set(frame, name, input.value)});

@@ -183,6 +183,7 @@ def test_hostile_tokens_are_shown_and_not_run(open_at, alone):
     _, keys, weights = numbers(page)
     assert [name.rsplit(" ", 1)[0] for name in keys] == reading.keys("self")
     assert weights.shape == (len(keys), len(keys))
+    expect(page.locator("#attention-map .figure-toggle")).to_have_text("Without the first key (<s>)")  # not that before
     assert any("<" in text for text in page.locator("#attention-map svg.figure-svg text").all_text_contents())
     for seen in (page, alone(page)):
         assert seen.evaluate("typeof hacked") == "undefined"
