@@ -54,7 +54,7 @@ window.figures.add('scores', (figures) => {
         })));
       });
       const blank = data.scores.filter((score) => numbers(score.values).values.every((v) => Number.isNaN(v))).map(({title}) => title);
-      view.note([sorted ? `${sorted.title} = ${sorted.formula}. ${sorted.meaning}` : '', blank.length ? `${blank.join(' and ')}: the text has no place where this could be measured.` : ''].filter(Boolean).join(' '));
+      view.note([sorted ? `${sorted.title} = ${sorted.formula}. ${sorted.meaning}` : '', blank.length ? `${blank.join(', ').replace(/, ([^,]*)$/, ' and $1')}: the text has no place where this could be measured.` : ''].filter(Boolean).join(' '));
     },
     table(data, state) {
       return {columns: ['layer', 'head', ...data.scores.map(({title}) => title)], rows: ordered(data, state).map((h) => [h.layer + 1, h.head + 1, ...data.scores.map((score) => of(data, score, h))])};

@@ -68,7 +68,7 @@ window.figures.add('lines', (figures) => {
         [...chosen].forEach((head, place) => root.append(svg('rect', {x: x1 + place * Math.min(26, middle / chosen.size), y: 24, width: 9, height: 9, rx: 2, style: `fill: ${colour(head)}`}),
           svg('text', {class: 'quiet', x: x1 + place * Math.min(26, middle / chosen.size) + 11, y: 32, 'font-size': 9.5}, head + 1)));
       }
-      view.note(`${all.toLocaleString('en-US')} lines${all > MOST ? `, of which the ${MOST.toLocaleString('en-US')} strongest are drawn` : ''}. Point at a token to see only its own.`);
+      view.note(`${all.toLocaleString('en-US')} ${all === 1 ? 'line' : 'lines'}${all > MOST ? `, of which the ${MOST.toLocaleString('en-US')} strongest are drawn` : ''}. Point at a token to see only its own.`);
     },
     table(data, state) {
       const chosen = new Set(heads(data, state)), [q, k, of, w] = ['queries', 'keys', 'of', 'weights'].map((name) => numbers(data[name]).values), rows = [];
