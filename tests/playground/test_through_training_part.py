@@ -226,3 +226,7 @@ def test_the_part_is_built_empty_and_wired():
     assert not any(built.views[i].value for i in (0, 3, 4, 5))
     assert len(demo.fns) == 4 and all(event.api_visibility == "private" for event in demo.fns.values())
     assert len(part.show(WRITER, *[field.value for field in built.inputs])) == len(built.views)
+
+
+def test_it_is_said_that_a_text_was_cut():
+    assert "the first 160 are read" in part.show(WRITER._replace(text="The cat sat. " * 200), "", "", None)[0]

@@ -194,6 +194,7 @@ def _shown(work: Work, watch: Watch, name: Any, score: Any, chosen: Any, steps: 
     told = "" if len(steps) == len(watch.found) else f"{len(steps)} of {len(watch.found)} snapshots were looked at."
     if watch.text != work.text:
         told = f"{told} On “{watch.text[:200]}”, since the text above is for another kind of model.".strip()
+    told = " ".join([told, *steps[-1].notes]).strip()
     return (
         notice(told, "info"),
         _runs(work, name),
