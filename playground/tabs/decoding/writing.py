@@ -181,10 +181,16 @@ def write_here(
                     yield [replace(c, state="stopped") if c.state == "writing" else c for c in columns]
                 return
             columns[place] = _advance(columns[place], events)
-        if time.monotonic() - shown >= REFRESH:
+        if time.monotonic() - shown >= pause(columns):
             shown = time.monotonic()
             yield list(columns)
     yield list(columns)
+
+
+def pause(columns: Sequence[Column]) -> float:
+    """Seconds until the next picture: the longer the texts, the longer a browser takes to show them."""
+    tokens = sum(len(column.hypothesis.ids) for column in columns if column.hypothesis is not None)
+    return REFRESH * (1 + tokens / 150)
 
 
 def _advance(column: Column, events: Iterator[Any]) -> Column:
