@@ -39,14 +39,14 @@ def built(small_runs):
 def refresh(built, settled, place="", target=None, opened="Heads", drawn=None, open_tab="Attention"):
     inputs = [component.value for component in built.inputs]
     values = built.refresh(open_tab, settled, target, place, opened, drawn or {}, *inputs)
-    names = ["message", "place", "pickers", "kind", "layer", "head", "row", "target", "work", "drawn"]
+    names = ["place", "pickers", "kind", "layer", "head", "row", "target", "work", "drawn"]
     return dict(zip(names, values)), dict(zip([id(view) for view in built.views], values[len(names) :]))
 
 
 def test_the_open_part_shows_the_place_and_the_pickers_follow(runs, built):
     for settled, place in ((TRANSLATION, "encoder.2.3"), (("tiny-llama", TEXT), "self.1.4")):
         shown, views = refresh(built, settled, place)
-        assert shown["message"] == "" and shown["place"] == place
+        assert shown["place"] == place
         kind, layer, head = place.split(".")
         assert (shown["kind"].value, shown["layer"].value, shown["head"].value) == (kind, int(layer), int(head))
         work = shown["work"]
@@ -95,7 +95,7 @@ def test_what_is_shown_already_is_not_drawn_again(runs, built):
 def test_a_model_that_cannot_be_read_is_one_sentence(runs, built):
     for settled in (("tiny-transformer", " "), ("no-such-run", "x"), ("", "x")):
         shown, views = refresh(built, settled, "cross.1.1")
-        assert 'role="alert"' in shown["message"] and not shown["pickers"].visible
+        assert not shown["pickers"].visible and 'role="alert"' in views[id(built.parts["Heads"].message)]
         assert views[id(built.parts["Heads"].map)] == "" == views[id(built.parts["Heads"].grid)]
 
 

@@ -17,7 +17,6 @@ from playground.readings import Work, at_place, place_of, reading_of, stamp, wit
 from playground.site import OWN, Site
 from playground.tabs.attention import alignment, heads, lines, look, scores, training
 from playground.tabs.target import TargetRow, build_target, show_target, typed_target, wire_target
-from playground.views.notice import notice
 
 NAME = "Attention"
 PARTS: dict[str, ModuleType] = {
@@ -38,7 +37,6 @@ MARK = "(place) => { window.figures?.mark('#head-grid', place); }"
 @dataclass(kw_only=True)
 class AttentionTab(Parts):
     site: Site
-    message: gr.HTML
     place: gr.Textbox
     kind: gr.Radio
     layer: gr.Radio
@@ -52,7 +50,7 @@ class AttentionTab(Parts):
 
     @property
     def controls(self) -> list[Any]:
-        return [self.message, self.place, self.pickers, self.kind, self.layer, self.head, *self.target.views]
+        return [self.place, self.pickers, self.kind, self.layer, self.head, *self.target.views]
 
     def refresh(
         self,
@@ -71,9 +69,8 @@ class AttentionTab(Parts):
         work = at_place(Work(*settled, typed_target(settled, target)), place)
         try:
             work = within(work)
-        except UserError as error:
+        except UserError:  # the open part says it
             return [
-                notice(str(error)),
                 place,
                 gr.Row(visible=False),
                 *nothing[:5],
@@ -86,7 +83,7 @@ class AttentionTab(Parts):
     def show_controls(self, work: Work, settled: tuple[str, str], target: Any) -> list[Any]:
         kind, layer, head = pickers(work)
         return [
-            "", place_of(work), gr.Row(visible=True), gr.Radio(**kind), gr.Radio(**layer), gr.Radio(**head),
+            place_of(work), gr.Row(visible=True), gr.Radio(**kind), gr.Radio(**layer), gr.Radio(**head),
             *show_target(work, settled, target),
         ]  # fmt: skip
 
@@ -105,16 +102,15 @@ def pickers(work: Work) -> list[dict[str, Any]]:
 def build(site: Site = OWN) -> AttentionTab:
     """The tab with the heads of the model and the text that the page opens with."""
     name, text = models.opening_work()
-    work, problem = Work(name or "", text), ""
+    work, problem = Work(name or "", text), False
     fields: list[dict[str, Any]] = [{"choices": [], "value": None}] * 3
     target = None
     try:
         work = within(work)
         fields = pickers(work)
         target = reading_of(work).target if reading_of(work).is_translation else None
-    except UserError as error:
-        problem = str(error)
-    message = gr.HTML(notice(problem), js_on_load=None)
+    except UserError:  # the open part says it
+        problem = True
     with gr.Row(elem_classes="toolbar", visible=not problem) as row:
         kind = gr.Radio(label="Kind of attention", elem_classes="segmented", elem_id="attention-kind", **fields[0])
         layer = gr.Radio(label="Layer (1 is next to the input)", elem_classes="segmented compact",
@@ -125,7 +121,6 @@ def build(site: Site = OWN) -> AttentionTab:
     place = gr.Textbox("" if problem else place_of(work), label="Place", visible="hidden", elem_id="attention-place")
     return AttentionTab(
         site=site,
-        message=message,
         place=place,
         kind=kind,
         layer=layer,
