@@ -15,6 +15,7 @@ import difflib
 import functools
 import json
 import math
+import sys
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -83,6 +84,8 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
         key_hint, value_hint = typing.get_args(hint)
         return {_key(k, key_hint, name): _convert(v, value_hint, f"{name}.{k}") for k, v in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > sys.float_info.max:
+            raise ConfigError(f"{name} must be a number of at most {sys.float_info.max:.2g}.")
         return float(value)
     if hint is float and isinstance(value, float):
         if not math.isfinite(value):

@@ -3,7 +3,7 @@
 Only the standard library is imported here: core.config holds a GenerationConfig and must stay quick to import.
 """
 
-import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -240,7 +240,7 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         raise ConfigError(f"decode.{name} must be a finite number, not {value!r}.")
     return float(value)
 

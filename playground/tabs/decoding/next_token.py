@@ -4,7 +4,6 @@ The model is asked once for each place. Settings act on its answer by the engine
 costs a few milliseconds. What has been written is kept with the page; what the page sends is which token was chosen.
 """
 
-import math
 import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
@@ -282,6 +281,6 @@ def _config(settings: tuple[Any, ...], run: Run) -> tuple[GenerationConfig, str,
 
 
 def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 2**63:
         raise RunError(f"{name} is a whole number.")
     return int(value)

@@ -52,7 +52,7 @@ def test_lists_become_tuples_and_whole_numbers_numbers() -> None:
         ("num_beam_groups", -1), ("diversity_penalty", -0.5), ("diversity_penalty", "much"), ("penalty_alpha", 1.1),
         ("penalty_alpha", -0.1), ("num_assistant_tokens", 0), ("num_assistant_tokens", 2.5), ("assisted_sampling", 1),
         ("num_samples", 0), ("mbr_metric", "comet"), ("stop_strings", "end"),
-        ("stop_strings", ("",)), ("num_candidates", 0), ("seed", None),
+        ("stop_strings", ("",)), ("num_candidates", 0), ("seed", None), ("temperature", 10**400),
     ],
 )  # fmt: skip
 def test_mistakes_name_the_field(field: str, value: object) -> None:

@@ -80,6 +80,8 @@ def test_json_gives_back_every_setting(seed):
         '{"model": "x", "text": "x", "config": {}, "assistant": []}',
         '{"model": "x", "text": "x", "config": {}, "translates": 1}',
         '{"model": "x", "text": "x", "config": {"seed": ' + "9" * 9999 + "}}",
+        '{"model": "x", "text": "x", "config": {"temperature": 1' + "0" * 400 + "}}",
+        '{"model": "x", "text": "x", "config": {"logit_bias": {"1": -1' + "0" * 400 + "}}}",
     ],
 )  # fmt: skip
 def test_what_is_no_recipe_is_one_sentence(text):
