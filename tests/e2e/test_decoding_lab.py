@@ -1,0 +1,179 @@
+"""Decoding in a browser: columns, branches, recipes, the next token, a beam tree, the experiment, hostile texts."""
+
+import csv
+import io
+import json
+import math
+import re
+from urllib.parse import urlencode
+
+import pytest
+from gradio_client import Client
+from playwright.sync_api import expect
+
+from core import load
+from core.decode import GenerationConfig, generate
+from core.decode.cursor import cursor_at
+from core.decode.recipe import Recipe, replay
+
+MODEL, TEXT = "shakespeare-gpt", "ROMEO:\nWhat light is this"
+GREEDY, DRAWN = {"strategy": "greedy"}, {"strategy": "sample", "top_p": 0.9, "seed": 4}
+HOSTILE = "<script>hacked = 1</script> <img src=x onerror=hacked=1> &lt;b&gt; \"'`"
+
+
+@pytest.fixture
+def open_at(browser, server):
+    """open_at(part, ...) -> the Decoding tab at a part, opened by a link. Fails if the console had an error."""
+    context, problems = browser.new_context(viewport={"width": 1400, "height": 1000}), []
+    page = context.new_page()
+    page.set_default_timeout(90_000)
+    page.on("console", lambda m: problems.append(f"{m.text} ({m.location})") if m.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+    def go(part="", columns=(), text=TEXT, model=MODEL, tokens=12):
+        state = {"tab": "Decoding", "model": model, "text": text} | ({"part": part} if part else {})
+        if columns:
+            columns = [{**column, "max_new_tokens": tokens} for column in columns]
+            state["columns"] = json.dumps(json.dumps({"columns": columns, "together": False}))
+        page.goto(f"{server[0]}/#{urlencode(state)}")
+        page.wait_for_selector("#tabs")
+        return page
+
+    expect.set_options(timeout=90_000)  # all of the page's parts settle before the open one is written
+    yield go
+    expect.set_options(timeout=30_000)
+    context.close()
+    assert problems == []
+
+
+def column(page, number):
+    return page.locator(f"#decoding-column-{number}")
+
+
+def ids_of(page, number):
+    return [
+        int(token)
+        for token in column(page, number).locator(".decoding-text").first.get_attribute("data-ids").split(",")
+    ]
+
+
+def saved(page, button):
+    with page.expect_download() as download:
+        button.click()
+    return download.value.path().read_text(encoding="utf-8-sig")
+
+
+def numbers(page, figure):
+    header, *rows = csv.reader(
+        io.StringIO(saved(page, page.locator(f"{figure} .figure-exports button", has_text="CSV")))
+    )
+    return [dict(zip(header, row)) for row in rows]
+
+
+def test_columns_are_added_branched_and_saved(open_at, server):
+    page = open_at(columns=[GREEDY, DRAWN])
+    expect(column(page, 2)).to_contain_text("Make it again")
+    run = load(MODEL)
+    assert ids_of(page, 1) == generate(run, [TEXT], GenerationConfig(max_new_tokens=12))[0].ids
+    page.locator(".decoding-add").click()
+    expect(column(page, 3)).to_contain_text("Make it again")
+
+    before = ids_of(page, 1)
+    token = column(page, 1).locator(".decoding-token").nth(2)
+    token.focus()
+    tip = page.locator("#decoding-tip")
+    expect(tip).to_contain_text("log-probability")
+    other = tip.locator(".decoding-option:not(.decoding-chosen)").first
+    at, chosen = int(other.get_attribute("data-at")), int(other.get_attribute("data-id"))
+    other.click()
+    expect(column(page, 1)).to_contain_text(re.compile(rf"Branched: {at + 1} tokens? (is|are) given"))
+    expect(column(page, 1)).to_contain_text("Make it again")
+    branched = ids_of(page, 1)
+    assert branched[: at + 1] == [*before[:at], chosen] and branched[at] != before[at]
+    expect(page.locator("#decoding-agreement")).to_contain_text("differs from column 1")
+
+    column(page, 2).get_by_text("Make it again").click()
+    recipe = Recipe.from_json(saved(page, column(page, 2).locator("[data-save]")))
+    assert recipe.model == MODEL and recipe.text == TEXT and recipe.config.seed == 4
+    assert replay(recipe, run).ids == ids_of(page, 2)
+    config = json.loads(recipe.to_json())["recipe"]["config"]
+    answer = Client(server[0], verbose=False).predict(TEXT, MODEL, config, api_name="/decode")
+    assert answer["hypotheses"][0]["ids"] == ids_of(page, 2)
+
+
+def test_stop_keeps_what_is_written(open_at):
+    page = open_at(columns=[{"strategy": "beam", "num_beams": 12}] * 3, tokens=230)
+    tokens = column(page, 1).locator(".decoding-text:not([hidden]) .decoding-token")
+    expect(tokens.nth(5)).to_be_visible()
+    page.locator("#decoding-stop").click()
+    expect(column(page, 1)).to_contain_text("Stopped by you")
+    count = tokens.count()
+    assert 5 < count < 230
+    page.wait_for_timeout(500)
+    expect(tokens).to_have_count(count)
+
+
+def test_the_next_token_by_hand_and_a_tree(open_at):
+    page = open_at("Next token")
+    figure = "#next-figure"
+    expect(page.locator(f"{figure} svg.figure-svg")).to_be_visible()
+    top_k = page.locator("#part-next-token").get_by_label(re.compile("number input for Top-k"))
+    top_k.fill("3")
+    top_k.press("Enter")
+    expect(page.locator(figure)).to_contain_text("· top-k")
+    after = cursor_at(load(MODEL), TEXT).stages(GenerationConfig(strategy="sample", top_k=3))
+    rows = numbers(page, figure)
+    for row, found in zip(rows[:6], after.top(6)):
+        assert int(row["id"]) == found["id"] and math.isclose(float(row["probability"]), found["final"], abs_tol=1e-6)
+    assert [bool(row["removed by"]) for row in rows[:6]] == [False] * 3 + [True] * 3
+
+    page.locator(f'{figure} [data-focus="token-1"]').click()
+    expect(page.locator(f"{figure} .next-token")).to_have_count(1)
+    page.locator("#next-step").click()
+    expect(page.locator(f"{figure} .next-token")).to_have_count(2)
+    page.locator("#next-back").click()
+    expect(page.locator(f"{figure} .next-token")).to_have_count(1)
+
+    page.get_by_role("tab", name="Beam tree", exact=True).click()
+    expect(page.locator("#tree-table")).to_contain_text("score")
+    best = generate(load(MODEL), [TEXT], GenerationConfig(strategy="beam", num_beams=5, max_new_tokens=30))[0]
+    states = [row["state"] for row in numbers(page, "#tree-figure")]
+    assert states.count("pruned") > 0 and best.text.split()[0] in page.locator("#tree-table").inner_text()
+
+
+def test_the_experiment_is_run_and_stopped(open_at):
+    page = open_at("Degeneration", model="pydocs-llama")
+    for name in ("Pure sampling", "Temperature 0.7", "Top-k 50", "Typical 0.9", "Beam search, 5"):
+        page.locator("#degeneration-strategies").get_by_label(name, exact=True).uncheck()
+    tokens = page.locator("#degeneration-tokens").get_by_label(re.compile("number input"))
+    tokens.fill("10")
+    tokens.press("Enter")
+    page.locator("#degeneration-run").click()
+    expect(page.locator("#degeneration-curves svg")).to_contain_text("Top-p 0.9")
+    expect(page.locator("#degeneration-run")).to_be_visible()
+    rows = numbers(page, "#degeneration-measures")
+    assert [row["texts by"] for row in rows] == ["Human", "Greedy", "Top-p 0.9"]
+    assert {row["texts"] for row in rows} == {"12"} and float(rows[1]["perplexity"]) < float(rows[0]["perplexity"])
+    expect(page.locator("#degeneration-texts")).to_contain_text("behind prompt 1")
+
+    tokens.fill("200")
+    tokens.press("Enter")
+    page.locator("#degeneration-run").click()
+    expect(page.locator("#degeneration-message progress")).to_be_visible()
+    page.locator("#degeneration-stop").click()
+    expect(page.locator("#degeneration-message")).to_contain_text("Stopped by you")
+
+
+def test_hostile_texts_are_shown_and_not_run(open_at):
+    page = open_at(text=HOSTILE, columns=[GREEDY], tokens=4)
+    expect(column(page, 1)).to_contain_text("Make it again")
+    page.get_by_role("tab", name="Next token", exact=True).click()
+    expect(page.locator("#next-figure .next-prompt").first).to_contain_text("<script>hacked = 1</script>")
+    page.get_by_role("tab", name="Degeneration", exact=True).click()
+    typed = page.locator("#degeneration-typed textarea")
+    expect(typed).not_to_have_value("")  # examples are offered
+    typed.fill(HOSTILE)
+    page.locator("#degeneration-run").click()
+    expect(page.locator(".degeneration-prompt").first).to_contain_text("<script>hacked = 1</script>")
+    expect(page.locator("#degeneration-run")).to_be_visible()
+    assert page.evaluate("typeof hacked") == "undefined" and page.locator("img[src=x]").count() == 0
