@@ -50,9 +50,10 @@
 
   function close() {
     if (!tip) return;
-    tip.token.removeAttribute('aria-describedby');
-    tip.box.remove();
-    tip = null;
+    const {box, token} = tip;
+    tip = null;  // first: taking away a box that has the focus is told here again, as a loss of it
+    token.removeAttribute('aria-describedby');
+    box.remove();
   }
 
   const tokenOf = (target) => target.closest?.('.decoding-token[data-say]');
@@ -104,7 +105,7 @@
   });
 
   function told(button, words) {
-    const before = button.textContent;
+    const before = (button.dataset.name ??= button.textContent);
     button.textContent = words;
     setTimeout(() => { button.textContent = before; }, 2_000);
   }
