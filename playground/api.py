@@ -81,7 +81,7 @@ def next_token(
     return {
         "model": run.name, "written": cursor.written_text, "entropy": after.entropy, "perplexity": after.perplexity,
         "final_entropy": after.final_entropy, "kept": after.kept, "mass": after.mass,
-        "processors": list(after.processors), "choice": cursor.choice(config), "tokens": rows,
+        "processors": list(after.processors), "choice": cursor.choice(config, after), "tokens": rows,
     }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 // Measures of several strategies: a panel for each measure, a bar for each strategy, and across all bars what people's text has.
 window.figures.add('measures', (figures) => {
-  const {svg, numbers, series, shorten, textWidth, format} = figures;
+  const {svg, numbers, shorten, textWidth, format} = figures;
   const HIGH = 17, HEAD = 44, GAP = 34;
 
   return {
@@ -24,7 +24,7 @@ window.figures.add('measures', (figures) => {
           root.append(svg('g', {tabindex: 0, role: 'img', 'aria-label': words.join(', '), 'data-focus': `${place}-${i}`, onpointermove: (event) => view.tip(event, words), onpointerleave: () => view.tip(null), onfocus: (event) => view.tip(event, words), onblur: () => view.tip(null)},
             svg('rect', {'data-hint': '', x: x0, y: y - 2, width: wide, height: HIGH, fill: 'transparent'}),
             svg('text', {x: x0 + left - 8, y: y + 6, 'text-anchor': 'end', 'dominant-baseline': 'central', 'font-size': 11.5}, shorten(row, 22)),
-            v === v ? svg('rect', {x: Math.min(x(0), x(v)), y, width: Math.max(0.8, Math.abs(x(v) - x(0))), height: HIGH - 5, rx: 1.5, style: `fill: ${series(0)}`, 'fill-opacity': 0.8}) : null,
+            v === v ? svg('rect', {x: Math.min(x(0), x(v)), y, width: Math.max(0.8, Math.abs(x(v) - x(0))), height: HIGH - 5, rx: 1.5, style: 'fill: var(--accent)', 'fill-opacity': 0.75}) : null,
             svg('text', {class: 'quiet', x: x(v === v ? Math.max(v, 0) : 0) + 4, y: y + 6, 'dominant-baseline': 'central', 'font-size': 10.5, style: 'paint-order: stroke; stroke: var(--paper); stroke-width: 3px'}, format(v, panel.digits))));
         });
         if (known) {
