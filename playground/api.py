@@ -180,6 +180,9 @@ def _settings(run: Run, settings: Any, preset: str = "") -> GenerationConfig:
     base = with_preset(run.config.decode, preset) if preset else run.config.decode
     given = settings or {}
     config = settings_of(json.loads(json.dumps(asdict(base))) | given)
+    for name, value in asdict(config).items():
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:  # no answer could hold it
+            raise ConfigError(f"decode.{name} must be a whole number of 64 bits.")
     usual, acts = GenerationConfig(), {"strategy", *acting(config.strategy)}
     idle = sorted(name for name in given.keys() - acts if getattr(config, name) != getattr(usual, name))
     if idle:

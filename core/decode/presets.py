@@ -130,7 +130,7 @@ PRESETS: dict[str, Preset] = {
 
 def preset(name: str) -> Preset:
     """A preset by its name. Raises ConfigError, which names the nearest."""
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         near = difflib.get_close_matches(str(name)[:50], PRESETS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"choose {', '.join(PRESETS)}."
         raise ConfigError(f"There is no preset {str(name)[:50]!r}; {hint}")

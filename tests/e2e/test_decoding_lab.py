@@ -85,7 +85,7 @@ def test_columns_are_added_branched_and_saved(open_at, server):
     expect(tip).to_contain_text("log-probability")
     other = tip.locator(".decoding-option:not(.decoding-chosen)").first
     at, chosen = int(other.get_attribute("data-at")), int(other.get_attribute("data-id"))
-    other.click()
+    other.press("Enter")
     expect(column(page, 1)).to_contain_text(re.compile(rf"Branched: {at + 1} tokens? (is|are) given"))
     expect(column(page, 1)).to_contain_text("Make it again")
     branched = ids_of(page, 1)

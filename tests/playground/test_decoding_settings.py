@@ -204,12 +204,12 @@ def test_another_strategy_and_presets(part, runs):
     assert read(text).columns == ({"strategy": "contrastive"}, TWO.columns[1])
     text, *_ = columns.choose_preset(WORK, dump(TWO), 1, "typical")
     assert read(text).columns[1] == {"strategy": "sample", "typical_p": 0.9, "seed": 4}
-    for wrong in ("nope", None, "", 7):
+    for wrong in ("nope", None, "", 7, ["beam"], {"a": 1}):
         assert read(columns.choose_preset(WORK, dump(TWO), 1, wrong)[0]) == TWO
 
 
 def test_the_strategy_survives_wrong_values_of_fields(part, runs):
-    for value in (None, "x", [1], {"a": 1}, True):
+    for value in (None, "x", [1], {"a": 1}, True, 10**400):
         text, *_ = columns.change_strategy(WORK, dump(TWO), 0, value, value, value, *[value] * len(form.ALL))
         assert read(text).columns[0]["strategy"] == "greedy"
         columns.head(WORK, text, value)

@@ -205,7 +205,7 @@ def edited(column: Column, strategy: Any, assistant: Any, drawn: Any, *values: A
         changed |= {"assistant": assistant} if isinstance(assistant, str) and assistant else {}
     for name in {*_acting(changed), "seed"} & given.keys():
         value = given[name]
-        if isinstance(FIELDS[name], float) and isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(FIELDS[name], float) and type(value) is int and abs(value) < MOST:
             value = float(value)
         if type(FIELDS[name]) is int and isinstance(value, float) and value.is_integer():
             value = int(value)

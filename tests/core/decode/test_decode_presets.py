@@ -73,5 +73,7 @@ def test_unknown_names():
         preset("topp")
     with pytest.raises(ConfigError, match="choose greedy"):
         preset("zzzzzz" * 100)
+    with pytest.raises(ConfigError, match="no preset"):
+        preset(["beam"])  # type: ignore[arg-type]  # out of JSON
     with pytest.raises(ConfigError, match="no strategy"):
         acting("nucleus")
