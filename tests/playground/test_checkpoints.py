@@ -17,9 +17,8 @@ from core.model import build_model
 from core.model.hf_export import export_pretrained
 from core.run import BUNDLED, Run, list_runs, load
 from core.tokenizer import MarianTokenizer, load_tokenizer
-from playground import cli, models
+from playground import cli, models, readings
 from playground.jobs import LocalBackend
-from playground.tabs import attention
 from playground.tabs.decoding import columns
 from playground.tabs.decoding.work import Work
 from playground.views.facts import fact_rows
@@ -134,7 +133,7 @@ def test_an_imported_run_is_a_run_like_others(call, own, checkpoints, tmp_path):
     assert code == 0 and json.loads(out)["loss_per_token"] > 0, err
     rows = dict(fact_rows(load("mine").config, 5, load("mine").scores))
     assert "Trained on" not in rows and "chrF" in rows
-    assert {*attention.trace("mine", "the cat", None).kinds} == {"cross", "encoder", "self"}
+    assert {*readings.reading_of(readings.Work("mine", "the cat")).kinds} == {"cross", "encoder", "self"}
 
 
 def test_the_decoding_tab_keeps_to_what_a_checkpoint_forbids(own, checkpoints, call):
@@ -257,4 +256,4 @@ def test_an_empty_text_is_told_as_it_is(own, checkpoints, call):
     write_json(config, json.loads(config.read_text()) | {"add_bos_token": False})
     for name, words in (("tiny-gpt", "but a token to begin with"), ("tiny-llama", "the token that begins every text")):
         call("import", checkpoints / name)
-        assert words in " ".join(attention.trace(name, "", None).notes)
+        assert words in " ".join(readings.reading_of(readings.Work(name, "")).notes)

@@ -216,7 +216,8 @@ def test_vocabulary(answer, call, files):
 def test_train_keep_use_and_delete(answer, call, files, tmp_path, monkeypatch):
     made = answer("tokenizer", "train", files / "table.csv", "--column", "text", "--name", "mine", "--vocab-size", 265)
     assert made["name"] == "mine" and made["vocab_size"] == 265 and len(made["merges"]) == 265 - 259
-    assert {"name": "mine", "from": "own"}.items() <= answer("tokenizer", "list")["tokenizers"][3].items()
+    listed = {each["name"]: each["from"] for each in answer("tokenizer", "list")["tokenizers"]}
+    assert listed["mine"] == "own" and listed["demo-gpt"] == "bundled run"
     ids = answer("tokenize", "--tokenizer", "mine", "Hello")["results"][0]["ids"]
     assert ids == load_tokenizer("mine").encode("Hello").ids
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "else"))

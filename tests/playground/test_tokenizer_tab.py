@@ -114,9 +114,9 @@ def test_a_part_that_was_opened_while_the_work_changed_is_drawn_once_more(built)
     inputs = [component.value for component in made.inputs]
     before, after = work("before"), work("after")
     part, drawn, *_ = made.opening("Stages")(before, {})
-    assert (part, drawn) == ("Stages", {"Stages": tab.seen(before)})
+    assert (part, drawn) == ("Stages", {"Stages": made.seen(before)})
     caught = made.catch_up(drawn, part, after, *inputs)
-    assert caught == [{"Stages": tab.seen(after)}, *made.show(after, "Stages", *inputs)]
+    assert caught == [{"Stages": made.seen(after)}, *made.show(after, "Stages", *inputs)]
     assert len(caught) == 1 + len(made.views)
     assert made.catch_up({}, part, after, *inputs) == caught
     assert made.catch_up(caught[0], part, after, *inputs) == [gr.skip()] * len(caught)
@@ -144,7 +144,7 @@ def test_a_part_that_shows_all_already_is_not_drawn_when_it_is_opened(built):
         assert part == name and rest == [gr.skip()] * len(rest)
         assert made.opening(name)(work("another"), drawn, *fields)[1] != gr.skip()
     typed = ["coff", *[component.value for component in made.parts["Vocabulary"].inputs][1:]]
-    assert made.opening("Vocabulary")(now, drawn, *typed)[1] == drawn | {"Vocabulary": tab.seen(now, typed)}
+    assert made.opening("Vocabulary")(now, drawn, *typed)[1] == drawn | {"Vocabulary": made.seen(now, typed)}
 
 
 def test_the_tokenizer_that_is_chosen_is_the_one_that_is_shown(built):
