@@ -72,7 +72,9 @@ def test_a_part_is_cut_out_and_a_very_long_text_pooled_and_so_labelled():
     assert whole["rows"][1] == "3 …" and whole["note"] == ""
     for i, j in ((0, 0), (7, 3), (343, 0), (343, 343)):
         np.testing.assert_allclose(values[i, j], weights[3 * i : 3 * i + 3, 3 * j : 3 * j + 3].mean(), rtol=1e-5)
-    part = json.loads(map_spec(weights, names, names, "self", "T", "f", choices["queries 128–255 × keys 0–127"], [(130, 2)]))
+    part = json.loads(
+        map_spec(weights, names, names, "self", "T", "f", choices["queries 128–255 × keys 0–127"], [(130, 2)])
+    )
     np.testing.assert_array_equal(unpacked(part["values"]), weights[128:256, :128])
     assert (part["rows"][0], part["columns"][0], part["outline"], part["causal"]) == ("128", "0", [[2, 2]], False)
     corner = json.loads(map_spec(weights, names, names, "self", "T", "f", "8,8"))
@@ -118,6 +120,8 @@ def test_lines_are_the_strongest_of_each_query_and_head():
 
 
 def test_titles_name_kind_layer_head_and_group():
-    assert Place("self", 1, 2, 6, 6, (0, 2)).title == "Self-attention · layer 2 of 6 · head 3 of 6 · key-value head 1 of 2"
+    assert (
+        Place("self", 1, 2, 6, 6, (0, 2)).title == "Self-attention · layer 2 of 6 · head 3 of 6 · key-value head 1 of 2"
+    )
     assert Place("self", 0, 0, 3, 8, decoder=True).title.startswith("Decoder self-attention · layer 1 of 3")
     assert Place("cross", 0, 0, 3, 8, decoder=True).file_name == "attention-cross-layer-1-head-1"
