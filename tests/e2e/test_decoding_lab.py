@@ -117,6 +117,7 @@ def test_the_next_token_by_hand_and_a_tree(open_at):
     page = open_at("Next token")
     figure = "#next-figure"
     expect(page.locator(f"{figure} svg.figure-svg")).to_be_visible()
+    page.wait_for_timeout(2_000)  # what the link opened settles
     top_k = page.locator("#part-next-token").get_by_label(re.compile("number input for Top-k"))
     top_k.fill("3")
     top_k.press("Enter")
