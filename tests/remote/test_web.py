@@ -105,9 +105,10 @@ def test_hostile_values_come_to_nothing(stranger, server):
     names = [name for name, dep in stranger.endpoints.items() if dep["backend_fn"] and "write_again" not in name]
     for number, name in enumerate(names):
         values = stranger.default(name)
-        for place in range(len(values)):
-            value = wrong[(number + 5 * place) % len(wrong)]  # another one in each place, not all in all
-            stranger.call(name, [*values[:place], value, *values[place + 1 :]])
+        for turn, place in enumerate(range(number % 3, len(values), max(1, len(values) // 4))):
+            value = wrong[(number + 5 * turn) % len(wrong)]  # another one in each place, not all in all
+            told = stranger.call(name, [*values[:place], value, *values[place + 1 :]])
+            assert not isinstance(told, httpx.Response) or told.status_code != 429, "it was never looked at"
         assert refused(stranger.call(name, [])) or not values, name
     for event in ({"run": f"/etc/{MARK}"}, {"run": f"../{MARK}"}, {"run": [FILE]}, {}, None, MARK, [1]):
         told = stranger.call("choose", [], event_data=event)
