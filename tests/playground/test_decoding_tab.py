@@ -339,3 +339,20 @@ def test_the_page_opens_with_the_usual_columns():
     assert greedy.is_greedy and beam.num_beams == 5 == beam.num_return_sequences and drawn.top_p == 0.9
     assert {config.max_new_tokens for config in (greedy, beam, drawn)} == {60}
     assert replace(config_of(preset_column({}, "top-p")), seed=0) == drawn
+
+
+def test_what_pages_keep_is_bounded(monkeypatch):
+    from playground.tabs.decoding import writing
+
+    def column(tokens):
+        hypothesis = SimpleNamespace(steps=[None] * tokens)
+        return SimpleNamespace(hypothesis=hypothesis, beams=[hypothesis])
+
+    monkeypatch.setattr(writing, "STEPS", 100)
+    boards = writing.Boards()
+    numbers = {page: boards.begin(page)[0] for page in "abc"}
+    for page in "abc":
+        boards.keep(page, numbers[page], {"key": column(20)})  # 40 tokens a page
+    assert [bool(board.columns) for board in boards.pages.values()] == [False, True, True]
+    boards.keep("c", numbers["c"], {"key": column(500)})  # one's own stays, whatever it is
+    assert [bool(board.columns) for board in boards.pages.values()] == [False, False, True]

@@ -21,7 +21,7 @@ from playground.parts import QUIET
 from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.tabs.decoding.settings import MAX_DRAFTS, for_model
-from playground.tabs.decoding.work import Work
+from playground.tabs.decoding.work import Work, ordered
 from playground.views.assisted import Cost, assisted_spec, costs_html, names_needed
 from playground.views.notice import notice
 
@@ -82,8 +82,8 @@ def build(site: Site, work: Work) -> AssistedPart:
 def wire(part: AssistedPart, work: gr.State) -> None:
     changed = [field.release if isinstance(field, gr.Slider) else field.input for field in part.settings]
     gr.on(
-        [part.order.change, part.run.click, part.assistant.input, *changed], write_assisted, [work, *part.inputs],
-        part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
+        [part.order.change, part.run.click, part.assistant.input, *changed], ordered(write_assisted, len(part.results)),
+        [part.order, work, *part.inputs], part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
     part.order.change(show_assistants, [work, part.assistant], part.assistant, **QUIET)
     part.stop.click(stop_assisted, None, None, queue=False, show_progress="hidden", api_visibility="private")

@@ -24,7 +24,7 @@ from playground.parts import QUIET
 from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.tabs.decoding.settings import for_model
-from playground.tabs.decoding.work import Work, stamp
+from playground.tabs.decoding.work import Work, ordered, stamp
 from playground.views.notice import notice
 from playground.views.translation import Candidate, attention_spec, candidates_html
 
@@ -101,8 +101,9 @@ def build(site: Site, work: Work) -> TranslationPart:
 def wire(part: TranslationPart, work: gr.State) -> None:
     changed = [field.release if isinstance(field, gr.Slider) else field.input for field in part.settings]
     gr.on(
-        [part.order.change, part.run.click, *changed], translate_by_hand, [work, part.reference, *part.settings],
-        part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
+        [part.order.change, part.run.click, *changed], ordered(translate_by_hand, len(part.results)),
+        [part.order, work, part.reference, *part.settings], part.results,
+        concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
     part.stop.click(stop_translation, None, None, queue=False, show_progress="hidden", api_visibility="private")
     part.shown.input(show_candidate, [work, part.found, part.shown], part.figure, **QUIET)

@@ -23,7 +23,7 @@ from playground.parts import QUIET
 from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.tabs.decoding.settings import for_model
-from playground.tabs.decoding.work import Work
+from playground.tabs.decoding.work import Work, ordered
 from playground.views.beam_tree import hypotheses_html, tree_spec
 from playground.views.notice import notice
 
@@ -85,8 +85,8 @@ def build(site: Site, work: Work) -> TreePart:
 def wire(part: TreePart, work: gr.State) -> None:
     changed = [field.release if isinstance(field, gr.Slider) else field.input for field in part.settings]
     gr.on(
-        [part.order.change, part.run.click, *changed], grow_tree, [work, *part.settings], part.results,
-        concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
+        [part.order.change, part.run.click, *changed], ordered(grow_tree, len(part.results)),
+        [part.order, work, *part.settings], part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
     part.stop.click(stop_tree, None, None, queue=False, show_progress="hidden", api_visibility="private")
 

@@ -26,6 +26,7 @@ from playground.views.decoding import Again, Column
 
 REFRESH = 0.06  # seconds between two pictures of the columns
 PAGES = 200  # pages that are remembered
+STEPS = 100_000  # tokens of all pages with what else was likely: some 250 MB
 LONGEST_AGAIN = 20_000  # characters of a text that is said again
 ONE_ASSISTANT = "On Modal all columns share one assistant: choose that of the first assisted column."
 
@@ -51,9 +52,15 @@ class Board:
     stopped: bool = False
     columns: dict[Hashable, Column] = field(default_factory=dict)
 
+    @property
+    def steps(self) -> int:
+        """Tokens that are kept with what else was likely."""
+        kept = [h for column in self.columns.values() for h in (column.hypothesis, *column.beams) if h is not None]
+        return sum(len(hypothesis.steps) for hypothesis in kept)
+
 
 class Boards:
-    """The boards of all pages; the oldest are forgotten."""
+    """The boards of all pages; the oldest are forgotten, and their columns where all have too many tokens together."""
 
     def __init__(self) -> None:
         self.pages: OrderedDict[str, Board] = OrderedDict()
@@ -75,6 +82,11 @@ class Boards:
             board = self.pages.get(page)
             if board is not None and board.number == number:
                 board.columns = columns
+                total = sum(each.steps for each in self.pages.values())
+                for oldest in self.pages.values():
+                    if total <= STEPS or oldest is board:
+                        break
+                    total, oldest.columns = total - oldest.steps, {}
 
     def stop(self, page: str) -> None:
         with self.lock:
