@@ -101,18 +101,6 @@ def test_columns_are_added_branched_and_saved(open_at, server):
     assert answer["hypotheses"][0]["ids"] == ids_of(page, 2)
 
 
-def test_stop_keeps_what_is_written(open_at):
-    page = open_at(columns=[{"strategy": "beam", "num_beams": 12}] * 3, tokens=230)
-    tokens = column(page, 1).locator(".decoding-text:not([hidden]) .decoding-token")
-    expect(tokens.nth(5)).to_be_visible()
-    page.locator("#decoding-stop").click()
-    expect(column(page, 1)).to_contain_text("Stopped by you")
-    count = tokens.count()
-    assert 5 < count < 230
-    page.wait_for_timeout(500)
-    expect(tokens).to_have_count(count)
-
-
 def test_the_next_token_by_hand_and_a_tree(open_at):
     page = open_at("Next token")
     figure = "#next-figure"
