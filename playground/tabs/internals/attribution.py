@@ -52,7 +52,11 @@ def build(site: Site, work: Work) -> AttributionPart:
     place = gr.Textbox("", label="Logit", visible="hidden", elem_id="attribution-place")
     with gr.Row(elem_classes="toolbar"):
         position = gr.Dropdown(
-            [], value=None, label="Position, and what follows it", elem_id="attribution-position", elem_classes="grow",
+            [],
+            value=None,
+            label="Position, and what follows it",
+            elem_id="attribution-position",
+            elem_classes="grow",
             **CHANGING,
         )
         token = gr.Dropdown(
