@@ -119,7 +119,7 @@ def build(own_preset: bool = True) -> SweepTab:
                 eta = gr.Number(2, label="One in … goes on", precision=0, min_width=110)
                 rungs = gr.Number(3, label="Rungs", precision=0, min_width=110)
             metric = gr.Dropdown([(name, key) for key, name in METRICS.items()], value="val_loss", label="Compared by")
-            name = gr.Textbox(unused_name(), label="Name of the sweep", max_length=60, elem_id="sweep-name")
+            name = gr.Textbox(placeholder=unused_name(), label="Name of the sweep", max_length=60, elem_id="sweep-name")
             told = gr.HTML("", padding=False, elem_id="sweep-cost")
             with gr.Row():
                 start = gr.Button("Start sweep", variant="primary", min_width=140, scale=3, elem_id="sweep-start")
@@ -172,12 +172,12 @@ def wire(
             if where.place == "modal":
                 spec = replace(spec, at_once=AT_ONCE)
                 there = {"gpu": where.gpus, "hours": given_hours(where.hours), "log": where.log}
-            sweep = launch_sweep(spec, (name or "").strip(), place=where.place, **there)
+            sweep = launch_sweep(spec, (name or "").strip() or unused_name(), place=where.place, **there)
         except UserError as error:
             return [notice(str(error)), *[gr.skip()] * (2 + len(tab.shown))]
         said = f"{sweep.name} is starting. It goes on when this page is closed."
         choices = gr.update(choices=sweep_names(), value=sweep.name)
-        return [notice(said, "info"), choices, unused_name(), *_show(sweep.name)]
+        return [notice(said, "info"), choices, {**name_offered(), "value": ""}, *_show(sweep.name)]
 
     tab.preset.input(lambda name: preset(name).train.max_steps, tab.preset, tab.steps, **quiet)
     tab.kind.input(show_kind, tab.kind, [tab.trials, tab.help], **quiet)
@@ -232,10 +232,15 @@ def unused_name() -> str:
     return f"sweep-{number}"
 
 
+def name_offered() -> Any:
+    """An update of the field for the name: no value, which would overwrite what somebody types meanwhile."""
+    return gr.update(placeholder=unused_name())
+
+
 def arrive() -> list[Any]:
     names = sweep_names()
     first = names[0] if names else None
-    return [gr.update(choices=names, value=first), unused_name(), *_show(first)]
+    return [gr.update(choices=names, value=first), name_offered(), *_show(first)]
 
 
 def stop(name: str | None) -> str:

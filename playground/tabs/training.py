@@ -13,7 +13,6 @@ import gradio as gr
 
 from core.errors import UserError
 from playground import models
-from playground.jobs import unused_name
 from playground.site import OWN, Site
 from playground.tabs import sweep, training_follow, training_modal, training_place, training_runs, training_start
 from playground.tabs.training_place import FIELDS, Where
@@ -98,7 +97,8 @@ def arrive(model: str | None, *looks: Any) -> list[Any]:
     name = progress.name if progress else None
     choices = run_choices()
     return [
-        gr.update(choices=choices, value=name), gr.update(choices=choices), unused_name(training_start.START),
+        gr.update(choices=choices, value=name), gr.update(choices=choices),
+        training_start.name_offered(training_start.START),
         *shown(progress, *looks), training_runs.table_html(name), training_start.refreshed_tokenizers(),
     ]  # fmt: skip
 
@@ -121,8 +121,8 @@ def start_training(name: str | None, *values: Any) -> Iterator[list[Any]]:
     said = notice(f"{started} is starting{place}. It goes on when this page is closed.", "info")
     choices = run_choices()
     yield [
-        said, gr.update(choices=choices, value=started), gr.update(choices=choices), unused_name(str(form[0])),
-        *shown(progress_of(started), *looks),
+        said, gr.update(choices=choices, value=started), gr.update(choices=choices),
+        {**training_start.name_offered(str(form[0])), "value": ""}, *shown(progress_of(started), *looks),
     ]  # fmt: skip
 
 

@@ -123,7 +123,9 @@ def build(site: Site = OWN) -> StartPart:
     with gr.Accordion("More", open=False, elem_id="training-more", elem_classes="training-more"):
         more = [_field(name, value) for name, value in zip(MORE, more_values(START))]
     place = training_place.build(training_place.places(site))
-    name_box = gr.Textbox(unused_name(START), label="Name of the run", max_length=64, elem_id="training-name")
+    name_box = gr.Textbox(
+        placeholder=unused_name(START), label="Name of the run", max_length=64, elem_id="training-name"
+    )
     start = gr.Button("Start training", variant="primary", min_width=140, elem_id="training-start")
     message = gr.HTML("", padding=False, elem_id="training-message", js_on_load=None)
     return StartPart(
@@ -198,8 +200,14 @@ def choose_preset(
     config, kind = preset(name), usual_data(name)
     return [
         about_html(name, size, d_model, n_layers, tokenizer), kind, config.train.max_steps, config.optim.learning_rate,
-        unused_name(name), *show_fields(name, kind), *more_values(name),
+        name_offered(name), *show_fields(name, kind), *more_values(name),
     ]  # fmt: skip
+
+
+def name_offered(preset_name: str) -> Any:
+    """An update of the field "Name of the run": what a run is called for which none is typed. It is no value, so that an
+    answer which comes late never overwrites what somebody types."""
+    return gr.update(placeholder=unused_name(preset_name))
 
 
 def show_fields(preset_name: str, kind: str) -> list[Any]:
@@ -222,8 +230,10 @@ def show_fields(preset_name: str, kind: str) -> list[Any]:
 def start_run(
     name: str | None, where: training_place.Where, values: tuple[Any, ...], say: Callable[[str], None]
 ) -> str:
-    """Check the form and start the run. Returns the run's name; UserError if something is to be mended."""
-    return training_place.launch(where, configuration(Form(*values)), (name or "").strip(), say)
+    """Check the form and start the run, under the name that is offered where none is typed. Returns the name; UserError
+    if something is to be mended."""
+    config = configuration(Form(*values))
+    return training_place.launch(where, config, (name or "").strip() or unused_name(config.preset), say)
 
 
 @lru_cache(maxsize=32)

@@ -42,14 +42,16 @@ def test_start_makes_the_sweep_and_follows_it(tab, monkeypatch):
     started = []
     monkeypatch.setattr("playground.sweeps._start", lambda made: started.append(made.name))
     message, follow, name, status, plot, table, stop, *_ = handler(tab, "start")("first", *values(tab))
-    assert started == ["first"] and "first is starting" in message and follow["value"] == "first" and name == "sweep-1"
+    assert started == ["first"] and "first is starting" in message and follow["value"] == "first"
+    assert (name["value"], name["placeholder"]) == ("", "sweep-1")
     made = read_sweep("first")
     assert len(made.trials) == 4 and made.spec.config.data.name == "builtin:enja" and made.rungs == [80, 120, 240]
     assert "first-04" in table and stop["interactive"] is True and "rung 1 of 3" in status
+    assert handler(tab, "start")(" ", *values(tab))[1]["value"] == "sweep-1"  # the name that was offered
     again = handler(tab, "start")("first", *values(tab))
     assert "already a sweep" in again[0] and all(part == gr.skip() for part in again[1:])
     assert "cannot be a run" in handler(tab, "start")("../x", *values(tab))[0]
-    assert started == ["first"]
+    assert started == ["first", "sweep-1"]
 
 
 def test_another_form_can_say_what_is_trained(no_runs, monkeypatch):

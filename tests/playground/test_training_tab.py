@@ -171,7 +171,8 @@ def test_names_of_uploads_stay_in_their_folder(no_runs, tmp_path, name):
 def test_start_makes_the_run_and_follows_it(no_runs, started):
     said, follow, compare, name, *shown = start("t1", "demo", "small", None, None, "builtin")
     assert started == ["t1"] and "t1 is starting" in said
-    assert follow["value"] == "t1" and follow["choices"][0][1] == "t1" and name == "demo-1"
+    assert follow["value"] == "t1" and follow["choices"][0][1] == "t1"
+    assert (name["value"], name["placeholder"]) == ("", "demo-1")
     config = json.loads((find_run("t1") / "config.json").read_text())
     assert config["model"]["d_model"] == 128 and config["data"]["name"] == "builtin:enja"
     shown = dict(zip(SHOWN, shown, strict=True))
@@ -185,9 +186,16 @@ def test_a_name_that_is_taken_overwrites_nothing(no_runs, started):
     assert "already a run" in said and (find_run("t1") / "config.json").read_bytes() == before and started == ["t1"]
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", None])
+@pytest.mark.parametrize("name", ["../x", "a/b", ".", "\0"])
 def test_a_name_that_is_none_is_said(no_runs, started, name):
     assert "cannot be a run" in start(name, "demo")[0] and not started
+
+
+@pytest.mark.parametrize("name", ["", "  ", None])
+def test_without_a_name_the_offered_one_is_taken(no_runs, started, name):
+    start(name, "demo")
+    start(name, "demo")
+    assert started == ["demo-1", "demo-2"]
 
 
 # ------------------------------------------------------------------------------------------------------ fields
@@ -207,7 +215,8 @@ def test_only_the_fields_that_are_needed_are_shown(name, kind):
 def test_a_preset_fills_in_its_fields(no_runs):
     about, kind, steps, rate, name, *values = training_start.choose_preset("transformer-bsd", "preset", None, None)
     assert "business dialogues" in about and "M parameters" in about
-    assert (kind, steps, name) == ("hub", 10_000, "transformer-bsd-1") and rate == 7e-4
+    assert (kind, steps, name["placeholder"]) == ("hub", 10_000, "transformer-bsd-1") and rate == 7e-4
+    assert "value" not in name  # what somebody has typed stays
     fields, more = values[:7], dict(zip(training_form.MORE, values[7:], strict=True))
     assert fields[2]["value"] == "ryo0634/bsd_ja_en" and fields[5]["value"] == "en_sentence"
     assert more["schedule"] == "inverse_sqrt" and more["label_smoothing"] == 0.1 and more["patience"] == 6
