@@ -13,13 +13,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The first is Chromium without its window, which begins sooner and takes a third less time for a page.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def browser_path() -> str:
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    assert path, "The browser tests need Chromium: .ci/run installs it, or `apt-get install chromium`."
+    return path
 
 
 @contextmanager
@@ -61,8 +68,7 @@ def browser():
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=30_000)  # a busy machine is no failure
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    assert path, "The browser tests need Chromium: .ci/run installs it, or `apt-get install chromium`."
+    path = browser_path()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path,

@@ -1,14 +1,15 @@
-"""Take the README's pictures of a running app: `python tests/e2e/screenshots.py http://127.0.0.1:7860 docs/images`.
+"""Take the README's pictures of a running app: `python -m tests.e2e.screenshots http://127.0.0.1:7860 docs/images`.
 
 Options after the folder: a width (1400), light or dark, the run's name that the pictures are of, and, for the Training
 tab, names of runs with commas between them: the first is followed, the others are compared with it.
 """
 
-import shutil
 import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+
+from tests.e2e.conftest import browser_path
 
 READY = {
     "tokenizer": "#token-strip .token",
@@ -33,8 +34,7 @@ def main(
 ) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": int(width), "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(f"{address}/?__theme={scheme}")
         page.wait_for_selector(READY["tokenizer"], timeout=60_000)
