@@ -91,6 +91,18 @@ def stream_ids(
     return _Decoder(model, config or GenerationConfig(), **options).stream(list(inputs))
 
 
+def results(
+    run: "Run",
+    inputs: Sequence[Sequence[int] | None],
+    config: GenerationConfig | None = None,
+    assistant: "Run | None" = None,
+) -> Generator[tuple[int, Generation] | None, None, None]:
+    """What `generate` returns, of ids as `input_ids` gives them, all in one batch: (place, Generation) as one is done,
+    and None after each step, where the work can be stopped by closing the iterator."""
+    for event in _Decoder.of_run(run, config, False, assistant).steps(inputs, text=False):
+        yield (event.row, event.generation) if event is not None and event.generation is not None else None
+
+
 def input_ids(run: "Run", text: str) -> list[int] | None:
     """Ids with <s> before a prompt, if the model begins so, or </s> behind a source; None for an empty source."""
     model = run.model
@@ -167,19 +179,28 @@ class _Decoder:
     ) -> list[Generation]:
         """The stream's results, in the order of the inputs."""
         results: dict[int, Generation] = {}
-        for event in self.stream(inputs, texts, batch_rows, text=False):
-            if event.generation is not None:
+        for event in self.steps(inputs, texts, batch_rows, text=False):
+            if event is not None and event.generation is not None:
                 results[event.row] = event.generation
         return [results[row] for row in range(len(results))]
 
     def stream(
+        self, inputs: Sequence[Sequence[int] | None], texts: Sequence[str] | None = None
+    ) -> Generator[StreamEvent, None, None]:
+        """Events of all inputs, in one batch."""
+        for event in self.steps(inputs, texts):
+            if event is not None:
+                yield event
+
+    def steps(
         self,
         inputs: Sequence[Sequence[int] | None],
         texts: Sequence[str] | None = None,
         batch_rows: int | None = None,
         text: bool = True,
-    ) -> Generator[StreamEvent, None, None]:
-        """Events of all inputs; `text` False: only the last event of each input, which has everything."""
+    ) -> Generator[StreamEvent | None, None, None]:
+        """Events of all inputs; `text` False: only the last event of each input, which has everything, and None after
+        each step."""
         for row, ids in enumerate(inputs):
             if ids is None:
                 yield self._nothing(row, texts[row] if texts is not None else "")
@@ -199,7 +220,7 @@ class _Decoder:
 
     def _batch(
         self, rows: list[int], prompts: dict[int, Prompt], texts: Sequence[str] | None, text: bool
-    ) -> Iterator[StreamEvent]:
+    ) -> Iterator[StreamEvent | None]:
         began = time.perf_counter()
         batch = [prompts[row] for row in rows]
         traces: list[list[StepTrace]] = [[] for _ in rows]
@@ -220,6 +241,8 @@ class _Decoder:
                     )
                 if text or generation is not None:
                     yield self._event(row, update, generation)
+            if not text:
+                yield None
 
     def _search(self, batch: list[Prompt]) -> Search:
         import torch
