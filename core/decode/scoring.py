@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from core.decode.processors import entropy
 from core.errors import TextError
@@ -28,6 +29,16 @@ class TokenScore(NamedTuple):
     logprob: float
     rank: int  # 1: the most probable token
     entropy: float  # nats, of the distribution that it comes from
+
+
+class Judged(NamedTuple):
+    """The same of many tokens, as tensors."""
+
+    logprobs: Tensor  # (N,)
+    ranks: Tensor  # (N,)
+    entropies: Tensor  # (N,)
+    best: Tensor  # (N, K) ids of the most probable tokens, in order
+    best_probabilities: Tensor  # (N, K)
 
 
 def score_ids(of: "LanguageModel | Run", given: Sequence[int], ids: Sequence[int]) -> list[float]:
@@ -59,13 +70,19 @@ def score_tokens(of: "LanguageModel | Run", given: Sequence[int], ids: Sequence[
     if model.is_encoder_decoder:
         memory = model.encode(torch.tensor([given or [model.eos_id]], device=model.device))
     states = model.hidden(torch.tensor([read + ids[:-1]], device=model.device), memory)[0, len(read) - 1 :]
-    found = []
-    size = max(1, TOGETHER // model.config.vocab_size)
-    for start in range(0, len(ids), size):
-        logits = model.logits(states[start : start + size]).float()
-        log_probs = logits.log_softmax(-1)
-        chosen = torch.tensor(ids[start : start + size], device=logits.device)[:, None]
+    found = judged(model, states, torch.tensor(ids, device=states.device))
+    return [TokenScore(*each) for each in zip(*(values.tolist() for values in found[:3]), strict=True)]
+
+
+@torch.inference_mode()
+def judged(model: "LanguageModel", states: Tensor, ids: Tensor, alternatives: int = 0) -> Judged:
+    """What the model thinks of ids (N,) where it is in states (N, D), few logits in memory at a time; and so many of
+    the tokens that it holds for the most probable."""
+    parts, size = [], max(1, TOGETHER // model.config.vocab_size)
+    for some, wanted in zip(states.split(size), ids.split(size)):
+        logits = model.logits(some).float()
+        log_probs, chosen = logits.log_softmax(-1), wanted[:, None]
         ranks = 1 + (logits > logits.gather(1, chosen)).sum(1)
-        values = log_probs.gather(1, chosen)[:, 0].tolist(), ranks.tolist(), entropy(log_probs).tolist()
-        found += [TokenScore(*each) for each in zip(*values, strict=True)]
-    return found
+        best = log_probs.topk(min(alternatives, logits.shape[1]))
+        parts.append((log_probs.gather(1, chosen)[:, 0], ranks, entropy(log_probs), best.indices, best.values.exp()))
+    return Judged(*(torch.cat(values) for values in zip(*parts)))

@@ -10,14 +10,16 @@
     return element;
   };
 
-  function option(row, at, pinned) {
+  // A button where one can go on from another token: in columns. Elsewhere a line.
+  function option(row, at, inColumn) {
     const [id, name, share, percent, chosen, gone] = row;
-    const button = part(`decoding-option${chosen ? ' decoding-chosen' : ''}${gone ? ' decoding-gone' : ''}`, '', 'button');
-    button.type = 'button';
+    const look = `decoding-option${chosen ? ' decoding-chosen' : ''}${gone ? ' decoding-gone' : ''}`;
+    const button = part(look, '', inColumn ? 'button' : 'div');
+    if (inColumn) button.type = 'button';
     button.tabIndex = -1;
     button.dataset.id = id;
     button.dataset.at = at;
-    button.title = (gone ? `removed by ${gone}. ` : '') + (chosen ? 'This was chosen' : 'Go on from here');
+    if (inColumn) button.title = (gone ? `removed by ${gone}. ` : '') + (chosen ? 'This was chosen' : 'Go on from here');
     const bar = part('decoding-bar');
     bar.append(part(''));
     bar.firstChild.style.width = `${share}%`;
@@ -27,7 +29,7 @@
 
   function open(token, pinned) {
     close();
-    const text = token.closest('.decoding-text');
+    const text = token.closest('.decoding-text'), inColumn = Boolean(text.closest('.decoding-column'));
     const box = part('decoding-tip', '', 'div');
     box.id = 'decoding-tip';
     box.setAttribute('role', 'tooltip');
@@ -37,12 +39,14 @@
       head.append(part('', told.name, 'b'), ` ${told.head}`);
       box.append(head, part('decoding-tip-line', told.line));
       if (told.note) box.append(part('decoding-tip-line', told.note));
-      told.options.forEach((row) => box.append(option(row, start + i)));
+      told.options.forEach((row) => box.append(option(row, start + i, inColumn)));
     });
-    box.append(part('decoding-tip-line decoding-tip-hint', 'Choose another token to go on from it (↓ and Enter)'));
+    if (inColumn) box.append(part('decoding-tip-line decoding-tip-hint', 'Choose another token to go on from it (↓ and Enter)'));
     const lines = token.getClientRects(), last = lines[lines.length - 1], around = text.getBoundingClientRect();
     box.style.top = `${last.bottom - around.top + 3}px`;
     text.append(box);
+    // Elsewhere the text can be much wider than the box: it stands below its token.
+    if (!inColumn) box.style.left = `${Math.max(-1, Math.min(last.left - around.left, around.width - box.offsetWidth))}px`;
     token.setAttribute('aria-describedby', 'decoding-tip');
     tip = {box, token, pinned};
     box.classList.toggle('pinned', pinned);
@@ -88,7 +92,7 @@
   document.addEventListener('keydown', (event) => {
     if (!tip || !tip.pinned) return;
     if (event.key === 'Escape') { const {token} = tip; token.focus(); close(); return; }
-    const options = [...tip.box.querySelectorAll('.decoding-option')], at = options.indexOf(document.activeElement);
+    const options = [...tip.box.querySelectorAll('button.decoding-option')], at = options.indexOf(document.activeElement);
     const down = {ArrowDown: 1, ArrowUp: -1}[event.key], along = {ArrowRight: 1, ArrowLeft: -1}[event.key];
     if (down && options.length) {
       event.preventDefault();

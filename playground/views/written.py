@@ -79,7 +79,7 @@ def tokens_html(
         told = [_told(hypothesis, i, tokenizer, i < forced) for i in group]
         parts.append(
             f'<span class="{look}" tabindex="{0 if number_of == 0 else -1}" role="group" aria-label="{label}" '
-            f"data-at=\"{group[0]}\" data-say='{_attribute(told)}' {style}>{text}</span>"
+            f"data-at=\"{group[0]}\" data-say='{attribute(told)}' {style}>{text}</span>"
         )
     return "".join(parts)
 
@@ -118,7 +118,7 @@ def _options(step: "StepTrace", chosen: int, tokenizer: "Tokenizer", forced: boo
     return options
 
 
-def _attribute(value: Any) -> str:
+def attribute(value: Any) -> str:
     """JSON for an attribute between single quotes: half as long as with its many double quotes escaped."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("&", "&amp;").replace("'", "&#39;").replace("<", "&lt;").replace(">", "&gt;")
@@ -133,8 +133,13 @@ def _text_html(ids: Sequence[int], tokenizer: "Tokenizer") -> str:
     """Text as a reader expects it: real spaces and line ends; what cannot be seen gets a sign."""
     if any(token in tokenizer.special_ids or not tokenizer.has_id(token) for token in ids):
         return f'<span class="decoding-sign">{escape(token_name(ids, tokenizer))}</span>'
+    return readable(b"".join(tokenizer.token_bytes(token) for token in ids))
+
+
+def readable(piece: bytes) -> str:
+    """HTML of a piece of text as a reader expects it: see `_text_html`."""
     html = ""
-    for segment in segments(b"".join(tokenizer.token_bytes(token) for token in ids)):
+    for segment in segments(piece):
         if segment.kind in ("text", "mark"):
             html += escape(segment.text)
         elif segment.kind == "space":
