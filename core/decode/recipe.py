@@ -105,16 +105,26 @@ class Recipe:
         command.append(_option("run", self.model))
         if self.assistant:
             command.append(_option("assistant", self.assistant))
-        command.append(_option("strategy", self.config.strategy))
-        for name, value in _differing(self.config, own):
-            acts = self.config.strategy in ACTS_ON.get(name, (self.config.strategy,))
-            # Of assisted decoding the command line takes options of sampling as a wish to sample.
-            if name in _OPTIONS and acts and self.config.strategy != "assisted":
-                command.append(_option(name, json.dumps(value) if isinstance(value, bool) else str(value)))
-            elif name != "strategy":
-                command.append(_option("set", f"decode.{name}={json.dumps(value)}"))
+        command += options(self.config, own)
         command += ["--from-start"] if not self.text else ["--", self.text]
         return shlex.join(command)
+
+
+def options(config: GenerationConfig, own: GenerationConfig) -> list[str]:
+    """Options of the command line that make `config` of the settings `own`, a word each.
+
+    >>> options(GenerationConfig(strategy="beam", num_beams=4), GenerationConfig())
+    ['--strategy=beam', '--num-beams=4']
+    """
+    found = [_option("strategy", config.strategy)]
+    for name, value in _differing(config, own):
+        acts = config.strategy in ACTS_ON.get(name, (config.strategy,))
+        # Of assisted decoding the command line takes options of sampling as a wish to sample.
+        if name in _OPTIONS and acts and config.strategy != "assisted":
+            found.append(_option(name, json.dumps(value) if isinstance(value, bool) else str(value)))
+        elif name != "strategy":
+            found.append(_option("set", f"decode.{name}={json.dumps(value)}"))
+    return found
 
 
 def settings_to_json(config: GenerationConfig) -> str:

@@ -4,8 +4,8 @@
         for line in batch: print(line.number, line.output)
 
 What is in a batch follows from the sources and the settings only, and batches come in an order that is mixed once and
-for all: so what is there of a job that was stopped is a fair sample, a job that goes on makes the very same batches, and
-the time left can be told from the time that was taken.
+for all: so what is there of a stopped job is a fair sample, a job that goes on makes the very same batches, and the
+time left can be told from the time that was taken.
 """
 
 import random

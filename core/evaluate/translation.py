@@ -7,10 +7,10 @@ Japanese has no spaces; it is cut by MeCab where that is installed and into char
 import importlib.util
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core.data.batching import PairBatches
+from core.data.batching import Batch, PairBatches
 from core.errors import DataError
 from core.evaluate.language import total_nats
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from core.run import Run
 
 BATCH_TOKENS = 8_192
-TOGETHER = 128  # sources between two reports of progress
 
 
 @dataclass(frozen=True)
@@ -71,18 +70,16 @@ def translate_all(
     assistant: "Run | None" = None,
 ) -> list[str]:
     """The best translation of each source, in order. Sources of similar length are translated together."""
-    from core.decode import generate
+    from core.evaluate.decoding import translated
 
-    config = replace(decode or run.config.decode, num_return_sequences=1)
-    order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
     found = [""] * len(sources)
-    for start in range(0, len(order), TOGETHER):
+    done = 0
+    for batch in translated(run, sources, decode, assistant):
+        for line in batch or ():
+            found[line.number] = line.output
+        done += len(batch or ())
         if progress is not None:
-            progress(start / len(order))
-        places = order[start : start + TOGETHER]
-        results = generate(run, [sources[i] for i in places], config, assistant=assistant)
-        for place, result in zip(places, results, strict=True):
-            found[place] = result.text
+            progress(done / len(sources))
     return found
 
 
@@ -90,18 +87,24 @@ def loss_per_token(
     run: "Run", pairs: "Sequence[Pair]", progress: Callable[[float, str], Any] | None = None
 ) -> tuple[float, int]:
     """Cross-entropy of the references in nats per token (end tokens included), and the number of tokens."""
+    batches, tokens = loss_batches(run, pairs)
+    if not tokens:
+        raise DataError("Every pair is empty or longer than the model's context: there is nothing to evaluate on.")
+    return total_nats(run.model, batches, progress) / tokens, tokens
+
+
+def loss_batches(run: "Run", pairs: "Sequence[Pair]") -> tuple[list[Batch], int]:
+    """Batches of all pairs that fit into the context, and the number of their target tokens."""
     tokenizer, model = run.tokenizer, run.model
     src = tokenizer.encode_batch([pair.src for pair in pairs])
     tgt = tokenizer.for_target().encode_batch([pair.tgt for pair in pairs])
-    batches = PairBatches(
+    found = PairBatches(
         list(zip(src, tgt, strict=True)), BATCH_TOKENS, run.config.model.max_seq_len, bos_id=model.bos_id,
         eos_id=model.eos_id, pad_id=model.pad_id,
     )  # fmt: skip
-    if not batches.pairs:
-        raise DataError("Every pair is empty or longer than the model's context: there is nothing to evaluate on.")
-    tokens = int(batches.lengths[:, 1].sum())
-    rows = [batches.batch(indices) for indices in batches.batches(0, shuffle=False)]
-    return total_nats(model, rows, progress) / tokens, tokens
+    if not found.pairs:
+        return [], 0
+    return [found.batch(rows) for rows in found.batches(0, shuffle=False)], int(found.lengths[:, 1].sum())
 
 
 # ------------------------------------------------------------------------------------------------------ scores
