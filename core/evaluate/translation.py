@@ -1,10 +1,5 @@
-"""Translation: sacreBLEU and chrF of what a run writes, and its loss on the references.
+"""Translation: what a run writes for every source, its BLEU and chrF (scores.py), and its loss on the references."""
 
-A BLEU score means something only with its signature, which says how text was cut into words: it is always returned.
-Japanese has no spaces; it is cut by MeCab where that is installed and into characters where it is not.
-"""
-
-import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from core.data.batching import Batch, PairBatches
 from core.errors import DataError
 from core.evaluate.language import total_nats
+from core.evaluate.scores import bleu_score, bleu_tokenizer, chrf_score, guess_language
 
 if TYPE_CHECKING:
     from core.data.corpus import Pair
@@ -20,14 +16,6 @@ if TYPE_CHECKING:
     from core.run import Run
 
 BATCH_TOKENS = 8_192
-
-
-@dataclass(frozen=True)
-class Score:
-    """A corpus score from 0 to 100, and how it was computed."""
-
-    score: float
-    signature: str
 
 
 def evaluate_translation(
@@ -105,44 +93,3 @@ def loss_batches(run: "Run", pairs: "Sequence[Pair]") -> tuple[list[Batch], int]
     if not found.pairs:
         return [], 0
     return [found.batch(rows) for rows in found.batches(0, shuffle=False)], int(found.lengths[:, 1].sum())
-
-
-# ------------------------------------------------------------------------------------------------------ scores
-
-
-def bleu_score(
-    hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a", effective_order: bool = False
-) -> Score:
-    """Corpus BLEU by sacreBLEU (Post, 2018), one reference each; `tokenize` is one of its tokenizers. effective_order:
-    only the orders of n-grams that there are, for a single sentence that may be shorter than four words."""
-    from sacrebleu.metrics.bleu import BLEU
-
-    metric = BLEU(tokenize=tokenize, effective_order=effective_order)
-    score = metric.corpus_score(list(hypotheses), [list(references)]).score
-    return Score(score, str(metric.get_signature()))
-
-
-def chrf_score(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    """Corpus chrF2 (Popović, 2015) by sacreBLEU: characters, so it needs no words."""
-    from sacrebleu.metrics.chrf import CHRF
-
-    metric = CHRF()
-    score = metric.corpus_score(list(hypotheses), [list(references)]).score
-    return Score(score, str(metric.get_signature()))
-
-
-def bleu_tokenizer(language: str) -> str:
-    """sacreBLEU's tokenizer for a target language ("en", "ja", "zh" ...)."""
-    language = language.lower().split("-")[0].split("_")[0]
-    if language == "ja":
-        installed = importlib.util.find_spec("MeCab") and importlib.util.find_spec("ipadic")
-        return "ja-mecab" if installed else "char"
-    return "zh" if language == "zh" else "char" if language in ("th", "lo", "km", "my") else "13a"
-
-
-def guess_language(texts: Sequence[str]) -> str:
-    """Returns "ja" for text with kana, "zh" for text with Han characters only, else "" (words with spaces)."""
-    sample = "".join(texts[:200])
-    if any("\u3040" <= character <= "\u30ff" for character in sample):
-        return "ja"
-    return "zh" if any("\u4e00" <= character <= "\u9fff" for character in sample) else ""
