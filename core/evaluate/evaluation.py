@@ -22,8 +22,7 @@ import numpy as np
 
 from core.errors import ConfigError, DataError, RunError, UserError
 from core.evaluate import store
-from core.evaluate.request import MOST_CHARACTERS, MOST_EXAMPLES, Evaluation, Progress, Request
-from core.evaluate.store import Output
+from core.evaluate.request import MOST_CHARACTERS, MOST_EXAMPLES, Evaluation, Output, Progress, Request
 from core.run import default_runs_dir
 
 if TYPE_CHECKING:
@@ -403,7 +402,9 @@ class _Job:
         if self.directory is not None and plan.kind == "translation":
             store.write_outputs(self.directory, self.outputs)
         self.keep()
-        return replace(self.plan, directory=str(self.directory or ""))
+        if self.directory is not None:
+            return replace(self.plan, directory=str(self.directory))
+        return replace(self.plan, lines=tuple(self.outputs[number] for number in sorted(self.outputs)))
 
 
 def _plain(scores: dict[str, Any]) -> dict[str, float]:

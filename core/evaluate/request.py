@@ -87,6 +87,20 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Output:
+    """One translation: a line of outputs.jsonl."""
+
+    number: int  # its place in the data, from 0
+    source: str
+    reference: str
+    output: str
+    tokens: int = 0
+    logprob: float = 0.0
+    truncated: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What was measured and all that it follows from. `id` is a hash of that, metrics apart: the same again is the same
     evaluation, to which metrics are added without decoding."""
@@ -133,7 +147,9 @@ class Evaluation:
     command: str = ""  # a line for the shell that does it again
     python: str = ""
 
-    directory: str = ""  # where it is kept; not part of what is kept
+    # Not part of what is kept:
+    directory: str = ""  # where it is kept
+    lines: tuple[Output, ...] = field(default=(), repr=False, compare=False)  # of what is kept nowhere
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -145,8 +161,8 @@ class Evaluation:
         return self.done / self.seconds if self.seconds and self.kind == "translation" else None
 
     def to_dict(self) -> dict[str, Any]:
-        values = asdict(self)
-        del values["directory"]
+        values = asdict(replace(self, lines=()))
+        del values["directory"], values["lines"]
         values["request"] = self.request.to_dict()
         return {"version": VERSION, **values}
 
@@ -157,10 +173,12 @@ class Evaluation:
             raise RunError("This is no evaluation: it needs an id, a kind and a run.")
         if values.get("version") != VERSION:
             raise RunError(f"This evaluation is of version {str(values.get('version'))[:20]}; {VERSION} is read here.")
+        if "directory" in values or "lines" in values:
+            raise RunError("An evaluation's file does not say where it lies: it was written by something else.")
         overlap = values.get("overlap", {})
         if not isinstance(overlap, dict):
             raise RunError("overlap of an evaluation must be an object with keys.")
-        plain = {key: value for key, value in values.items() if key not in ("version", "directory", "overlap")}
+        plain = {key: value for key, value in values.items() if key not in ("version", "overlap")}
         try:
             found = from_dict(cls, plain, "evaluation")
         except (ConfigError, TypeError) as error:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import RunError
-from core.evaluate.request import Evaluation
+from core.evaluate.request import Evaluation, Output
 from core.files import check_name, out_of_space, read_json, write_atomic, write_json
 from core.run import default_runs_dir
 
@@ -41,20 +41,6 @@ LARGEST_RESULT = 20_000_000  # bytes of an evaluation.json that is read
 LARGEST_OUTPUTS = 2_000_000_000  # bytes of an outputs.jsonl
 MOST_LOSSES = 50_000_000  # tokens whose losses are kept
 MOST_LISTED = 2_000
-
-
-@dataclass(frozen=True)
-class Output:
-    """One line of outputs.jsonl."""
-
-    number: int  # its place in the data, from 0
-    source: str
-    reference: str
-    output: str
-    tokens: int = 0
-    logprob: float = 0.0
-    truncated: bool = False
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -227,6 +213,14 @@ def read_outputs(directory: Path) -> dict[int, Output]:
         if output is not None:
             found[output.number] = output
     return found
+
+
+def outputs_of(evaluation: Evaluation) -> list[Output]:
+    """Sources, references and outputs, in the order of the data; of what was stopped those that are there."""
+    if evaluation.lines or not evaluation.directory:
+        return list(evaluation.lines)
+    found = read_outputs(Path(evaluation.directory))
+    return [found[number] for number in sorted(found)]
 
 
 def write_outputs(directory: Path, outputs: dict[int, Output]) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 
 from core.evaluate.decoding import translated
 from core.evaluate.language import HIGHEST, text_figures, token_stream, total_nats
-from core.evaluate.request import Evaluation
-from core.evaluate.store import Output
+from core.evaluate.request import Evaluation, Output
 from core.evaluate.windows import losses_by_step
 
 if TYPE_CHECKING:
