@@ -78,7 +78,7 @@ def corpus_scores(
     DataError.
     """
     language = language or guess_language(references)
-    chosen = _chosen(outputs, references, language, metrics)
+    chosen = checked(outputs, references, language, metrics)
     found = {}
     for name in chosen:
         counted = statistics(name, outputs, references, language, sources, progress)
@@ -99,7 +99,7 @@ def sentence_scores(
     """Each metric's score of every sentence, as `sacrebleu -sl` (BLEU then uses the orders that there are)."""
     language = language or guess_language(references)
     found = {}
-    for name in _chosen(outputs, references, language, metrics):
+    for name in checked(outputs, references, language, metrics):
         metric = metric_of(name, language, of_sentences=True)
         counted = statistics(name, outputs, references, language, sources, progress)
         found[name] = [float(metric._aggregate_and_compute([one]).score) for one in counted]
@@ -121,7 +121,7 @@ def length_classes(
     size. Classes follow from the references alone and are the same for all outputs.
     """
     language = language or guess_language(references)
-    chosen = _chosen(outputs, references, language, metrics)
+    chosen = checked(outputs, references, language, metrics)
     lengths = np.array([length_of(text, language) for text in references])
     if edges is None:
         edges = np.ceil(np.quantile(lengths, (0.25, 0.5, 0.75))).astype(int).tolist()
@@ -377,7 +377,7 @@ def _comet_version() -> str:
 # ------------------------------------------------------------------------------------------------------ helpers
 
 
-def _chosen(
+def checked(
     outputs: Sequence[str], references: Sequence[str], language: str, metrics: Sequence[str] | None
 ) -> tuple[str, ...]:
     """The metrics to compute, after everything that can be wrong with the texts and the names has been told."""
