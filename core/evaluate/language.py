@@ -77,7 +77,7 @@ def evaluating_language(
     """`evaluate_language` step by step; closing it stops the work. The nats of all steps, joined, are those of
     `token_stream`."""
     context, stride = resolved(context, stride, run.config.model.max_seq_len)
-    documents = [text for text in map(clean_text, documents) if text.strip()]
+    documents = with_text(documents)
     ids = token_stream(run, documents)
     total = 0.0
     for first, losses in losses_by_step(run.model, ids, context, stride):
@@ -91,6 +91,11 @@ def evaluating_language(
         "context": context,
         "stride": stride,
     }
+
+
+def with_text(documents: Sequence[str]) -> list[str]:
+    """The documents that are more than white space, as the tokenizer reads them."""
+    return [text for text in map(clean_text, documents) if text.strip()]
 
 
 def text_figures(total: float, tokens: int, documents: Sequence[str], language: str = "") -> dict[str, Any]:
