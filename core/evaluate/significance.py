@@ -2,12 +2,11 @@
 
     paired({"greedy": outputs, "beam 5": others}, references, "en").systems[1].scores["bleu"].p_value
 
-Paired bootstrap resampling (Koehn, 2004) draws test sets of the same size from the test set, with replacement, and counts
-how often the difference in a drawn set exceeds the mean difference by more than the real one. Approximate randomisation
-(Riezler and Maxwell, 2005) swaps the two outputs of each sentence by the toss of a coin and counts how often the
-difference is greater by chance.
-Draws, scores and p-values are those of sacreBLEU's `--paired-bs` and `--paired-ar`, to the last digit; but they are drawn
-in parts, so that memory does not grow with the number of samples.
+Paired bootstrap resampling (Koehn, 2004) draws test sets of the same size from the test set, with replacement, and
+counts how often the difference in a drawn set exceeds the mean difference by more than the real one. Approximate
+randomisation (Riezler and Maxwell, 2005) swaps the two outputs of each sentence by the toss of a coin and counts how
+often the difference is greater by chance. Draws, scores and p-values are those of sacreBLEU's `--paired-bs` and
+`--paired-ar`, to the last digit; but they are drawn in parts, so that memory does not grow with the number of samples.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,9 +120,9 @@ def _bootstrap(
         if sample % _PART == 0:
             say(sample / samples)
         places = chance.choice(sentences, size=sentences, replace=True)
-        for stats, drawn in zip(exact, lists):
-            drawn.append(metric._compute_score_from_stats(stats[places].sum(0)).score)
-    base, *others = [np.array(drawn) for drawn in lists]
+        for stats, scored in zip(exact, lists):
+            scored.append(metric._compute_score_from_stats(stats[places].sum(0)).score)
+    base, *others = [np.array(scored) for scored in lists]
     results = [Result(float(scores[0]), *_spread(base))]
     for score, drawn in zip(scores[1:], others, strict=True):
         differences = np.abs(drawn - base)
