@@ -32,8 +32,9 @@ Every command takes --json: then stdout is one JSON document and all else goes t
     sweep PRESET --name NAME, --show NAME, --resume NAME    {"sweep", "state", "message", "error", "metric", "rungs",
                  "step", "steps", "best", "axes", "trials": [{"run", "values", "state", "step", "value", "error"}]}
     stop, pause {"run", "message"}; stop SWEEP {"sweep", "message"}
-    eval        {"run", "data", "kind", "bleu", "bleu_signature", "chrf", "loss_per_token", ...}, of a language model
-                {"run", "data", "kind", "loss_per_token", "perplexity", "bits_per_byte", "tokens", "bytes"}
+    eval        {"run", "data", "id", "kind", "bleu", "bleu_signature", "chrf", "loss_per_token", ...}, of a language
+                model {"run", "data", "id", "kind", "loss_per_token", "perplexity", "bits_per_byte", ...}; --list,
+                --show, --compare: see playground.cli_evaluation
     translate   {"run", "decode", "results": [{"text", "translation", "score", "logprob", "tokens", "seconds",
                  "truncated", "work": {"forward_passes", "assistant_passes", "drafted", "accepted", "rounds"},
                  "hypotheses": [{"text", "score", "logprob", "finish_reason", "ids", "logprobs", "drafted"}],
@@ -67,6 +68,7 @@ from typing import Any
 from playground.cli_attention import add_attention, add_internals
 from playground.cli_decoding import add_set, add_showing, decoding_options
 from playground.cli_embeddings import add_embeddings
+from playground.cli_evaluation import add_eval
 from playground.cli_tokenizer import add_tokenize, add_tokenizer
 
 PROGRAM = "llm-scratch"
@@ -194,20 +196,8 @@ def parser() -> argparse.ArgumentParser:
     command = add("sweep", "Train a preset with several values of some keys, or list such sweeps.", _data())
     _add_sweep(command)
 
-    command = add("eval", "Measure a run: BLEU and chrF, or loss and bits per byte.", decoding_options())
-    command.add_argument("--run", required=True, metavar="NAME")
-    command.add_argument("--data", help="a file or Hugging Face data set (else the run's own validation data)")
-    command.add_argument("--text-column", help="of --data, for language models")
-    command.add_argument("--src-column", help="of --data, for translation")
-    command.add_argument("--tgt-column", help="of --data, for translation")
-    command.add_argument("--src", metavar="FILE", help="sources, line by line")
-    command.add_argument("--ref", metavar="FILE", help="reference translations, line by line")
-    command.add_argument("--max-examples", type=int, default=0, help="evaluate only the first so many")
-    command.add_argument("--output", type=Path, metavar="FILE", help="write the translations there, line by line")
-    command.add_argument(
-        "--save", action=argparse.BooleanOptionalAction,
-        help="keep the scores with the run (else only those of an own run on its whole validation data)",
-    )  # fmt: skip
+    command = add("eval", "Measure runs and compare them: BLEU, chrF, TER; loss, bits per byte.", decoding_options())
+    add_eval(command)
     _add_computing(command)
     _add_on(command, gpu=True)
 

@@ -5,7 +5,7 @@ Whatever goes wrong is a CloudError: one sentence, within ten seconds.
 
 from remote.calls import access, link_of
 from remote.decoding.asking import WAITING, columns, mapper, stream, write, written
-from remote.decoding.asking import evaluate as evaluate_there
+from remote.decoding.evaluating import evaluating as evaluating_there
 from remote.decoding.on_modal import There, there
 from remote.decoding.parts import check_files, parts_folder
 from remote.decoding.shards import Progress as FileProgress
@@ -38,7 +38,7 @@ __all__ = [
     "deploy",
     "ensure_followed",
     "estimate",
-    "evaluate_there",
+    "evaluating_there",
     "link_of",
     "mapper",
     "parse_gpu",

@@ -7,10 +7,12 @@ Texts, settings and results are plain values: settings are the JSON of a Generat
 core.decode.answers.
 """
 
+import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import modal
 
@@ -19,6 +21,9 @@ from core.errors import ConfigError, DataError, TextError, UserError
 from core.run import Run, find_run, load
 from remote import names
 from remote.image import app, reload, volumes
+
+if TYPE_CHECKING:
+    from core.evaluate.request import Request
 
 MOST_LINES = 4_096  # of a shard
 MOST_COLUMNS = 8  # of a stream
@@ -143,26 +148,23 @@ class Writer:
                 held, sent = [], time.monotonic()
 
     @modal.method()
-    def evaluate(
-        self,
-        decode: str = "",
-        max_examples: int = 0,
-        pairs: Sequence[Sequence[str]] | None = None,
-        documents: Sequence[str] | None = None,
-        assistant: str = "",
-    ) -> dict[str, Any]:
-        """What core.evaluate.evaluate returns. pairs: [source, reference] each; without pairs and documents, the
-        validation split of the run's own data is used, which must be within reach from here."""
-        from core.data.corpus import Pair
-        from core.evaluate import evaluate
+    def evaluation(
+        self, request: str, items: list[Any] | None = None, done: Sequence[int] = (), assistant: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        """The messages of core.evaluate.work as plain values, for remote.decoding.evaluating.
 
-        given = [text for pair in pairs or [] for text in pair] + list(documents or [])
+        request: JSON of a core.evaluate.request.Request. items: [source, reference] each, or documents; else the
+        validation split of the run's own data, which must be within reach from here. done: numbers of pairs that need
+        no translation. First {"call": its id}, last {"end": True}.
+        """
+        from core.evaluate.request import Request
+
+        yield {"call": modal.current_function_call_id() or ""}
+        given = [text for item in items or [] for text in ([item] if isinstance(item, str) else item)]
         if sum(map(len, given)) > MOST_CHARACTERS:
             raise DataError(f"There are more than {MOST_CHARACTERS:,} characters to evaluate on: use a part of them.")
-        run = self.opened.current()
-        config = settings(decode) if decode else run.config.decode
-        found = [Pair(src, tgt) for src, tgt in pairs] if pairs is not None else None
-        return evaluate(run, found, documents, config, max_examples, assistant=self._assistant(assistant))
+        asked = Request.from_dict(json.loads(request))
+        yield from evaluation_messages(self.opened.current(), asked, items, done, self._assistant(assistant))
 
     def _assistant(self, name: str) -> Run | None:
         if not name:
@@ -170,6 +172,41 @@ class Writer:
         if name not in self.assistants:
             self.assistants[name] = Opened(name)
         return self.assistants[name].current()
+
+
+def evaluation_messages(
+    run: Run, request: "Request", items: list[Any] | None, done: Sequence[int], assistant: Run | None
+) -> Iterator[dict[str, Any]]:
+    """The work, as messages that JSON or pickle carries: one a batch, and one a second between."""
+    import numpy as np
+
+    from core.evaluate.evaluation import items_of, plan_of
+    from core.evaluate.work import measure, translate
+
+    if items is not None:  # named there, read there
+        texts: dict[str, Any] = {"documents": tuple(items)}
+        if run.is_translation:
+            texts = {"pairs": tuple((item[0], item[1]) for item in items)}
+        request = replace(request, data="", src="", ref="", as_given=True, max_examples=0, **texts)
+    found = items_of(run, request)
+    plan = plan_of(run, request, found, None, assistant)
+    facts = ("total", "examples", "language", "data_sha256", "weights_sha256", "tokenizer_sha256", "assistant_sha256")
+    yield {"facts": {name: getattr(plan, name) for name in (*facts, "device", "precision", "software")}}
+    work = (
+        translate(run, plan, found, frozenset(done), assistant)
+        if run.is_translation
+        else measure(run, plan, found, np.empty(0, dtype=np.float32))
+    )
+    for message in work:
+        if isinstance(message, str):
+            yield {"what": message}
+        elif isinstance(message, dict):
+            yield {"facts": message}
+        elif isinstance(message, list):
+            yield {"outputs": [asdict(output) for output in message]}
+        elif message is not None:
+            yield {"losses": np.asarray(message, dtype="<f4").tobytes()}
+    yield {"end": True}
 
 
 def _rows(run: Run) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from core.evaluate.request import MOST_CHARACTERS, MOST_EXAMPLES, Evaluation, Ou
 from core.run import default_runs_dir
 
 if TYPE_CHECKING:
+    from core.config import RunConfig
     from core.run import Run
 
 __all__ = ["Evaluation", "Progress", "Request", "evaluating", "items_of", "measured"]
@@ -70,7 +71,7 @@ def evaluating(
 
     def work(known: dict[int, Output], losses: np.ndarray) -> Iterator[Message]:
         if run.is_translation:
-            return translate(run, plan, items, known, assistant)
+            return translate(run, plan, items, frozenset(known), assistant)
         return measure(run, plan, items, losses)
 
     def more() -> dict[str, Any]:
@@ -93,7 +94,20 @@ def measured(run: "Run", request: Request | None = None, runs_dir: Path | None =
 # ----------------------------------------------------------------------------------------------- what it follows from
 
 
-def items_of(run: "Run", request: Request) -> list[Any]:
+class Described(Protocol):
+    """What has to be known of a run to read its data: it need not be on this machine."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def config(self) -> "RunConfig": ...
+
+    @property
+    def is_translation(self) -> bool: ...
+
+
+def items_of(run: "Described", request: Request) -> list[Any]:
     """The pairs or documents that are asked for. DataError, one sentence, where there are none."""
     from core.data.corpus import Pair
     from core.evaluate import read_data, read_pairs, validation_split
@@ -128,7 +142,7 @@ def items_of(run: "Run", request: Request) -> list[Any]:
     elif request.data:
         items = read_data(request.data, data, "pairs" if translates else "text")
     else:
-        items = validation_split(run)
+        items = validation_split(run)  # type: ignore[arg-type]
     items = items[: request.max_examples] if request.max_examples else items
     if not items:
         raise DataError("There is nothing to evaluate on: the data is empty.")
@@ -146,7 +160,7 @@ def items_of(run: "Run", request: Request) -> list[Any]:
     return list(items)
 
 
-def _held_out(name: str, run: "Run") -> list[Any]:
+def _held_out(name: str, run: "Described") -> list[Any]:
     """The validation part of built-in data."""
     from core.config import DataConfig
     from core.data.sources import load_corpus
@@ -254,7 +268,8 @@ def kept(
             if items is not None:
                 store.write_data(directory, items)
             store.clip(directory)
-            outputs, losses = store.read_outputs(directory), store.read_losses(directory)
+            outputs = {n: o for n, o in store.read_outputs(directory).items() if n < plan.total or not plan.total}
+            losses = store.read_losses(directory)
         job = _Job(plan if before is None else _joined(plan, before), directory, outputs, len(losses))
         try:
             if not (job.plan.state == "done" and job.is_whole):
@@ -358,12 +373,12 @@ class _Job:
 
     def score(self) -> Iterator[Progress]:
         """Metric after metric."""
-        from core.evaluate.scores import corpus_scores, default_metrics, length_classes
+        from core.evaluate.scores import checked, corpus_scores, length_classes
 
         found = [self.outputs[number] for number in sorted(self.outputs)]
         texts, references, sources = ([getattr(o, name) for o in found] for name in ("output", "reference", "source"))
         language, count = self.plan.language, len(found)
-        metrics = self.plan.request.metrics or default_metrics(language)
+        metrics = checked(texts, references, language, self.plan.request.metrics or None)
         scores = dict(self.plan.scores) if self.plan.state == "done" else {}
         for number, metric in enumerate(metrics):
             share = LOSS + (1 - LOSS) * number / (len(metrics) + 1)

@@ -24,23 +24,36 @@ _OPTIONS = (
 
 def with_command(plan: Evaluation, request: Request, run: "Run", runs_dir: Path, directory: Path | None) -> Evaluation:
     """The evaluation with its command and its Python. Texts that were given are read where they are kept with it
-    (`directory`); where they are not, there is nothing that does it again."""
+    (`directory`); where they are not, nothing does it again."""
+    name = name_of(run, runs_dir)
+    plan = replace(plan, loads=name)
     if request.pairs is not None or request.documents is not None:
         if directory is None:
             return plan
-        names: dict[str, Any] = {"text_column": "text"}
-        if run.is_translation:
-            names = {"src_column": "source", "tgt_column": "reference"}
-        request = replace(
-            request, pairs=None, documents=None, data=str(directory / DATA), title="", split="", max_examples=0,
-            as_given=True, **names,
-        )  # fmt: skip
+        request = _read_from(directory, request, run.is_translation)
     request = replace(request, decode=plan.decode)
-    name = name_of(run, runs_dir)
     more = [] if runs_dir.resolve() == default_runs_dir().resolve() else [f"--runs-dir={runs_dir}"]
     return replace(
         plan, command=command(name, request, run.config, more), python=python(name, request, run.config, runs_dir)
     )
+
+
+def reading_again(evaluation: Evaluation, given: bool = False) -> Request:
+    """The request that reads the same data once more. given: texts that are about to be kept with it."""
+    directory = Path(evaluation.directory)
+    if evaluation.directory and (given or (directory / DATA).is_file()):
+        return _read_from(directory, evaluation.request, evaluation.kind == "translation")
+    return evaluation.request
+
+
+def _read_from(directory: Path, request: Request, translates: bool) -> Request:
+    names: dict[str, Any] = {"text_column": "text"}
+    if translates:
+        names = {"src_column": "source", "tgt_column": "reference"}
+    return replace(
+        request, pairs=None, documents=None, data=str(directory / DATA), title="", split="", max_examples=0,
+        as_given=True, **names,
+    )  # fmt: skip
 
 
 def name_of(run: "Run", runs_dir: Path) -> str:

@@ -80,6 +80,11 @@ class Request:
         what += f" ({self.split})" if what and self.split else ""
         return what + (f", the first {self.max_examples:,}" if self.max_examples and what else "")
 
+    @classmethod
+    def from_dict(cls, values: Any) -> "Request":
+        """Of what `to_dict` gives. Raises ConfigError."""
+        return from_dict(cls, values, "request")
+
     def to_dict(self) -> dict[str, Any]:
         """Without the texts."""
         values = asdict(replace(self, pairs=None, documents=None))
@@ -114,6 +119,7 @@ class Evaluation:
     done: int = 0
 
     # What it follows from
+    loads: str = ""  # what `core.load` opens the run by: its name, or its directory
     request: Request = field(default_factory=Request)
     data: str = ""  # in words
     examples: int = 0  # pairs or documents

@@ -21,13 +21,10 @@ if TYPE_CHECKING:
 
 
 def translate(
-    run: "Run", plan: Evaluation, pairs: "Sequence[Pair]", known: dict[int, Output], assistant: "Run | None" = None
+    run: "Run", plan: Evaluation, pairs: "Sequence[Pair]", done: frozenset[int], assistant: "Run | None" = None
 ) -> Iterator[Any]:
-    """Outputs of the pairs that are not known, batch by batch, then the loss of the references."""
+    """Outputs of the pairs that are not done, batch by batch, then the loss of the references."""
     yield "translating"
-    done = frozenset(
-        number for number, output in known.items() if number < len(pairs) and output.source == pairs[number].src
-    )
     with closing(translated(run, [pair.src for pair in pairs], plan.decode, assistant, done)) as steps:
         for batch in steps:
             yield batch and [

@@ -4,7 +4,6 @@ Imports modal when something is asked. What goes wrong is a CloudError (or anoth
 """
 
 import json
-import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -178,7 +177,7 @@ def columns(
             yield message
 
     unpackers = [Unpacker() for _ in decodes]
-    messages = pumped(act, alive, f"The run {run}", tick, close=lambda: _cancel(calls))
+    messages = pumped(act, alive, f"The run {run}", tick, close=lambda: cancel(calls))
     try:
         for message in messages:
             if message is None:
@@ -193,7 +192,7 @@ def columns(
         messages.close()
 
 
-def _cancel(calls: list[str]) -> None:
+def cancel(calls: list[str]) -> None:
     """Nobody waits for their results. What cannot be cancelled now ends by itself."""
     while calls:
         call = calls.pop()
@@ -207,41 +206,3 @@ def _cancel(calls: list[str]) -> None:
             ask(act)
         except Exception:
             pass
-
-
-# ----------------------------------------------------------------------------------------------------- evaluation
-
-
-def evaluate(
-    run: There,
-    decode: GenerationConfig | None = None,
-    max_examples: int = 0,
-    pairs: Sequence[Any] | None = None,
-    documents: Sequence[str] | None = None,
-    gpu: str = "",
-    assistant: str = "",
-    say: Say | None = None,
-) -> dict[str, Any]:
-    """What core.evaluate.evaluate returns. pairs, documents: sent along; without them the run's own validation data is
-    read there. Interrupted, the work there is cancelled."""
-    if gpu:
-        one_gpu(gpu)
-    calls: list[str] = []
-
-    def act() -> Iterator[dict[str, Any]]:
-        plain = [[pair[0], pair[1]] for pair in pairs] if pairs is not None else None
-        given = [as_json(decode) if decode is not None else "", max_examples, plain, documents, assistant]
-        call = method_of(names.WRITER, run.name, "evaluate", gpu).spawn(*given)
-        calls.append(call.object_id)
-        yield call.get()
-
-    results = pumped(act, alive, f"The run {run.name}", tick=1.0, patience=PATIENCE)
-    try:
-        for result in told(results, say):
-            return dict(result)
-    except KeyboardInterrupt:
-        ending = threading.Thread(target=_cancel, args=(calls,), daemon=True)
-        ending.start()
-        ending.join(5)  # else the program ends before it is told
-        raise
-    raise CloudError("Modal gave no result: try again.")
