@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from core.decode.processors import entropy
+from core.decode.processors import entropy, logprobs_of
 from core.errors import TextError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Judged(NamedTuple):
     ranks: Tensor  # (N,)
     entropies: Tensor  # (N,)
     best: Tensor  # (N, K) ids of the most probable tokens, in order
-    best_probabilities: Tensor  # (N, K)
+    best_logprobs: Tensor  # (N, K)
 
 
 def score_ids(of: "LanguageModel | Run", given: Sequence[int], ids: Sequence[int]) -> list[float]:
@@ -84,5 +84,5 @@ def judged(model: "LanguageModel", states: Tensor, ids: Tensor, alternatives: in
         log_probs, chosen = logits.log_softmax(-1), wanted[:, None]
         ranks = 1 + (logits > logits.gather(1, chosen)).sum(1)
         best = log_probs.topk(min(alternatives, logits.shape[1]))
-        parts.append((log_probs.gather(1, chosen)[:, 0], ranks, entropy(log_probs), best.indices, best.values.exp()))
+        parts.append((logprobs_of(logits, chosen)[:, 0], ranks, entropy(log_probs), best.indices, best.values))
     return Judged(*(torch.cat(values) for values in zip(*parts)))

@@ -124,10 +124,10 @@ def token_losses(
             raise TextError(f"{run.name} continues texts: give a text alone, without a source.")
         context, stride = resolved(context, stride, run.config.model.max_seq_len)
         found = _of_text(run, encoding.ids, context, stride, progress)
-    logprobs, ranks, entropies, best, best_probabilities = found
+    logprobs, ranks, entropies, best, best_logprobs = found
     data = run.config.data
     return TokenLosses(
-        text, clean_text(source), encoding, -logprobs, ranks, entropies, best, best_probabilities, context, stride,
+        text, clean_text(source), encoding, -logprobs, ranks, entropies, best, np.exp(best_logprobs), context, stride,
         data.tgt_language if run.is_translation else "", tokenizer,
     )  # fmt: skip
 
