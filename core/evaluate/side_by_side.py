@@ -49,10 +49,10 @@ def side_by_side(
 ) -> list[Line]:
     """A line for each source, in an order by `metric`; ties stay in the data's order.
 
-    order: "difference" puts those first whose outputs' scores lie furthest apart (of a single system the worst), "worst"
-    and "best" go by the mean of the outputs' scores, "length" puts long references first. contains: only lines with this
-    text in the source, the reference or an output, whatever the case. metrics: what else is scored (by default nothing).
-    scores: sentence scores that are known already, by output and metric. Raises DataError.
+    order: "difference" puts those first whose outputs' scores lie furthest apart (of a single system the worst),
+    "worst" and "best" go by the mean of the outputs' scores, "length" puts long references first. contains: only lines
+    with this text in the source, the reference or an output, whatever the case. metrics: what else is scored. scores:
+    sentence scores that are known already, by output and metric. Raises DataError.
     """
     if not outputs:
         raise DataError("There is nothing to set side by side: no outputs are given.")
@@ -173,7 +173,7 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> set[int]:
 
 
 def rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """A flat row a line: number, source, reference; of each output "NAME text" and "NAME chrf", with its other scores."""
+    """A flat row a line: number, source, reference; of each output "NAME text", "NAME chrf" and its other scores."""
     table: list[dict[str, Any]] = []
     for line in lines:
         row: dict[str, Any] = {"number": line.number, "source": line.source, "reference": line.reference}
