@@ -18,7 +18,7 @@ from playground.header import build_header, wire_header
 from playground.parts import QUIET
 from playground.share import wire_share
 from playground.site import OWN, Site
-from playground.tabs import attention, decoding, embeddings, internals, tokenizer, training
+from playground.tabs import attention, decoding, embeddings, evaluate, internals, tokenizer, training
 from playground.theme import script, stylesheet, theme
 
 TABS = [
@@ -27,6 +27,7 @@ TABS = [
     ("Internals", internals),
     ("Embeddings", embeddings),
     ("Decoding", decoding),
+    ("Evaluate", evaluate),
     ("Training", training),
 ]
 WAITING = 64  # requests that may wait; one more is told to come back

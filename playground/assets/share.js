@@ -33,7 +33,8 @@
     state = {...initial};
     const {tab, part, ...fields} = linked;
     const open = (box, name) => [...document.querySelectorAll(`${box} [role="tab"], ${box} .overflow-dropdown button`)].find((t) => t.textContent.trim() === name)?.click();
-    window.openLinked = () => { open('#tabs', tab); if (part) setTimeout(() => open(parts(tab || first.tab), part), 100); };
+    window.openPlace = (tab, part) => { open('#tabs', tab); if (part) setTimeout(() => open(parts(tab || first.tab), part), 100); };
+    window.openLinked = () => window.openPlace(tab, part);
     return Object.keys(fields).length ? JSON.stringify(fields) : '';
   };
   window.shareState = (names, values) => {
