@@ -37,6 +37,12 @@ def add_eval(command: argparse.ArgumentParser) -> None:
         "--stride", type=int, default=0, metavar="N", help="of windows that overlap; 1 is dearest and most exact"
     )
     command.add_argument("--overlap", action="store_true", help="look for the evaluated texts in the training data")
+    command.add_argument(
+        "--prompts", type=int, default=0, metavar="N",
+        help="of language models: continue N places of the text (--max-new-tokens each), and measure what is written",
+    )  # fmt: skip
+    command.add_argument("--strategies", metavar="A,B", help="of --prompts: presets (else those of Holtzman et al.)")
+    command.add_argument("--mauve", metavar="NAME", help="of --prompts: a run that reads the texts for MAUVE")
     command.add_argument("--output", type=Path, metavar="FILE", help="write the translations there, line by line")
     command.add_argument(
         "--save", action=argparse.BooleanOptionalAction,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _OPTIONS = (
     *("data", "src", "ref", "text_column", "src_column", "tgt_column", "split", "max_examples", "language"),
-    *("assistant", "context", "stride", "device", "precision"),
+    *("assistant", "context", "stride", "device", "precision", "prompts", "mauve"),
 )
 
 
@@ -72,6 +72,8 @@ def command(name: str, request: Request, config: "RunConfig", more: list[str]) -
     words += ["--as-given"] if request.as_given else []
     words += ["--metrics=" + ",".join(request.metrics)] if request.metrics else []
     words += ["--overlap"] if request.overlap else []
+    words += ["--strategies=" + ",".join(request.strategies)] if request.strategies else []
+    words += [f"--max-new-tokens={request.new_tokens}"] if request.prompts else []
     if request.decode is not None:
         words += options(request.decode, replace(config.decode, num_return_sequences=1))
     return shlex.join(words)

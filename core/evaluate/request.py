@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.decode.config import GenerationConfig
+from core.decode.presets import PRESETS
 from core.errors import ConfigError, RunError
 from core.evaluate.scores import METRICS, LengthClass, Score
 from core.strict import from_dict
@@ -12,6 +13,7 @@ from core.strict import from_dict
 VERSION = 1
 MOST_EXAMPLES = 1_000_000
 MOST_CHARACTERS = 500_000_000  # of what is evaluated on
+MOST_PROMPTS, MOST_NEW_TOKENS = 10_000, 2_000
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,26 @@ class Request:
     # What
     metrics: tuple[str, ...] = ()  # of translations; empty: core.evaluate.scores.default_metrics
     overlap: bool = False  # look for what is evaluated on in the training data
+    prompts: int = 0  # of language models: continue so many places of the text, and measure what is written
+    new_tokens: int = 100  # of each continuation
+    strategies: tuple[str, ...] = ()  # that continue: names of core.decode.presets; empty: those of the paper
+    mauve: str = ""  # a run that reads what was written, for MAUVE
 
     def __post_init__(self) -> None:
         wrong = next((name for name in self.metrics if name not in METRICS), None)
         if wrong is not None:
             raise ConfigError(f"There is no metric {wrong[:40]!r}; choose {', '.join(METRICS)}.")
-        for name in ("max_examples", "context", "stride"):
+        for name in ("max_examples", "context", "stride", "prompts", "new_tokens"):
             value = getattr(self, name)
             if type(value) is not int or value < 0:
                 raise ConfigError(f"{name} must be a whole number of at least 0, not {value!r}.")
+        unknown = next((name for name in self.strategies if name not in PRESETS), None)
+        if unknown is not None:
+            raise ConfigError(f"There is no preset {unknown[:40]!r}; choose {', '.join(PRESETS)}.")
+        if self.prompts > MOST_PROMPTS or not 1 <= self.new_tokens <= MOST_NEW_TOKENS:
+            raise ConfigError(
+                f"Up to {MOST_PROMPTS:,} prompts can be continued, by 1 to {MOST_NEW_TOKENS:,} tokens each."
+            )
         if bool(self.src) != bool(self.ref):
             raise ConfigError("--src and --ref name a pair of files: give both.")
         named = [bool(self.data), bool(self.src), self.pairs is not None, self.documents is not None]
@@ -88,7 +101,8 @@ class Request:
     def to_dict(self) -> dict[str, Any]:
         """Without the texts."""
         values = asdict(replace(self, pairs=None, documents=None))
-        return {key: value for key, value in values.items() if value not in (None, "", 0, (), False)}
+        usual = asdict(Request())
+        return {key: value for key, value in values.items() if value != usual[key]}
 
 
 @dataclass(frozen=True)
@@ -149,7 +163,8 @@ class Evaluation:
     tokens: int = 0  # that the loss is a mean of
     numbers: dict[str, float | None] = field(default_factory=dict)  # of language models: bits_per_byte, words ...
     truncated: int = 0  # sources longer than the context
-    overlap: dict[str, Any] = field(default_factory=dict)
+    overlap: dict[str, Any] = field(default_factory=dict)  # core.evaluate.overlap.Overlap, or why it is not known
+    degeneration: dict[str, Any] = field(default_factory=dict)  # core.evaluate.continuations.measuring
     command: str = ""  # a line for the shell that does it again
     python: str = ""
 
@@ -181,15 +196,15 @@ class Evaluation:
             raise RunError(f"This evaluation is of version {str(values.get('version'))[:20]}; {VERSION} is read here.")
         if "directory" in values or "lines" in values:
             raise RunError("An evaluation's file does not say where it lies: it was written by something else.")
-        overlap = values.get("overlap", {})
-        if not isinstance(overlap, dict):
-            raise RunError("overlap of an evaluation must be an object with keys.")
-        plain = {key: value for key, value in values.items() if key not in ("version", "overlap")}
+        free = {name: values.get(name, {}) for name in ("overlap", "degeneration")}  # plain values as they are
+        if not all(isinstance(value, dict) for value in free.values()):
+            raise RunError("overlap and degeneration of an evaluation must be objects with keys.")
+        plain = {key: value for key, value in values.items() if key != "version" and key not in free}
         try:
             found = from_dict(cls, plain, "evaluation")
         except (ConfigError, TypeError) as error:
             raise RunError(f"This evaluation cannot be read: {error}") from None
-        return replace(found, overlap=overlap, directory=str(directory) if directory is not None else "")
+        return replace(found, **free, directory=str(directory) if directory is not None else "")
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,10 @@ def request_of(args: Namespace, config: "RunConfig") -> "Request":
         precision=args.precision,
         metrics=tuple(name.strip() for name in args.metrics.split(",")) if args.metrics else (),
         overlap=args.overlap,
+        prompts=args.prompts,
+        new_tokens=args.max_new_tokens or 100,
+        strategies=tuple(name.strip() for name in args.strategies.split(",")) if args.strategies else (),
+        mauve=args.mauve or "",
     )
 
 
@@ -193,8 +197,18 @@ def as_result(evaluation: "Evaluation") -> dict[str, Any]:
     facts = {
         name: values[name]
         for name in (
-            *("language", "device", "precision", "place", "seconds", "truncated", "overlap", "software", "command"),
-            *("weights_sha256", "tokenizer_sha256", "data_sha256", "length_classes", "directory"),
+            *(
+                "language",
+                "device",
+                "precision",
+                "place",
+                "seconds",
+                "truncated",
+                "overlap",
+                "degeneration",
+                "software",
+            ),
+            *("weights_sha256", "tokenizer_sha256", "data_sha256", "length_classes", "directory", "command"),
         )
         if values[name] not in ("", {}, (), None)
     }
@@ -213,7 +227,13 @@ def lines_of(result: dict[str, Any]) -> Iterator[str]:
         value = result.get(name)
         if value is None or (name == "precision" and value == "float32"):
             continue
+        value = value["summary"] if name == "overlap" else value
         yield f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}"
+    for column in result.get("degeneration", {}).get("columns", ()):
+        told = [f"perplexity {column['perplexity']:.2f}"] if column["perplexity"] is not None else []
+        told += [f"looping {column['looping']:.2f}", f"self-BLEU {column['self_bleu'] or 0:.1f}"]
+        told += [f"MAUVE {column['mauve']:.3f}"] if "mauve" in column else []
+        yield f"{column['title']}: " + ", ".join(told)
 
 
 def _save_scores(directory: Path, result: dict[str, Any]) -> None:
