@@ -1,7 +1,8 @@
 """Local files as text or as rows: txt, csv, tsv, jsonl, json and parquet, each mistake named in one sentence.
 
-Text is UTF-8 (with or without a byte order mark; UTF-16 with one). Line ends are made "\\n". Lines are cut at "\\n"
-only, never at rarer separators such as U+2028, so that the lines of parallel files keep step.
+Text is UTF-8 (with or without a byte order mark; UTF-16 with one). Line ends are made "\\n". The lines of parallel
+files are cut at line ends only, never at rarer separators such as U+2028 or at a stray carriage return, so that they
+keep step.
 """
 
 import csv
@@ -33,16 +34,29 @@ def existing_file(name: str) -> Path:
 
 def read_text(name: str) -> str:
     """The whole of a text file, decoded, with "\\n" line ends."""
+    return _with_line_ends(_read(name))
+
+
+def _read(name: str) -> str:
+    """The whole of a text file, decoded."""
     path = existing_file(name)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror}.") from None
-    return decode(data, path.name)
+    return _decoded(data, path.name)
 
 
 def decode(data: bytes, name: str) -> str:
-    """Bytes of a file (or upload) as text, or DataError when they are no text."""
+    """Bytes of a file (or upload) as text with "\\n" line ends, or DataError when they are no text."""
+    return _with_line_ends(_decoded(data, name))
+
+
+def _with_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decoded(data: bytes, name: str) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             text = data.decode("utf-16")
@@ -50,7 +64,8 @@ def decode(data: bytes, name: str) -> str:
             raise DataError(f"{name} is not a text file; give UTF-8 text.") from None
     else:
         if b"\0" in data:
-            raise DataError(f"{name} is not a text file (it holds NUL bytes); give UTF-8 text.")
+            line = data[: data.index(b"\0")].count(b"\n") + 1
+            raise DataError(f"{name} is not a text file (line {line:,} holds a NUL byte); give UTF-8 text.")
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -60,16 +75,33 @@ def decode(data: bytes, name: str) -> str:
                 f"{name} is not UTF-8 text: line {line:,} holds the byte 0x{error.object[error.start]:02x}; "
                 "save it as UTF-8."
             ) from None
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise DataError(f"{name} is empty; give a file with text in it.")
     return text
 
 
 def read_lines(name: str) -> list[str]:
-    """The lines of a text file, without their line ends; a last line end ends the last line and starts none."""
-    text = read_text(name)
+    """The lines of a text file, without their line ends; a last line end ends the last line and starts none.
+
+    A carriage return within a line is a character like others, unless the file has no other line ends.
+    """
+    text = _read(name).replace("\r\n", "\n")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     return (text[:-1] if text.endswith("\n") else text).split("\n")
+
+
+def parallel_lines(first: str, second: str) -> list[tuple[str, str]]:
+    """The lines of two text files side by side, or DataError naming the first line that has nothing beside it."""
+    sides = read_lines(first), read_lines(second)
+    counts, names = [len(lines) for lines in sides], [Path(first).name, Path(second).name]
+    if counts[0] != counts[1]:
+        longer, line = int(counts[1] > counts[0]), min(counts)
+        raise DataError(
+            f"{names[0]} has {counts[0]:,} lines but {names[1]} has {counts[1]:,}: line {line + 1:,} of "
+            f"{names[longer]} ({sides[longer][line][:40]!r}) has none beside it; parallel files need the same number."
+        )
+    return list(zip(*sides, strict=True))
 
 
 def read_rows(name: str) -> list[dict[str, Any]]:
@@ -171,16 +203,18 @@ def _parquet_rows(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path.name} is not a valid parquet file: {reason}.") from None
 
 
-def column_values(rows: Iterable[dict[str, Any]], column: str, name: str, option: str) -> Iterator[str]:
-    """The text of one column, row by row; dots reach into objects (`translation.en`). Missing values become ""."""
-    first = True
-    for row in rows:
+def column_values(
+    rows: Iterable[dict[str, Any]], column: str, name: str, option: str, every_row: bool = False
+) -> Iterator[str]:
+    """The text of one column, row by row; dots reach into objects (`translation.en`). Missing values become ""; a row
+    of json that leaves the column out is a mistake only if every_row is set."""
+    for number, row in enumerate(rows, start=1):
         value = _value(row, column)
-        if value is _MISSING and (first or not _has_prefix(row, column)):
+        if value is _MISSING and (number == 1 or every_row or not _has_prefix(row, column)):
+            where = f"Row {number:,} of {name}" if number > 1 else name
             raise DataError(
-                f"{name} has no column {column!r}; its columns are {', '.join(column_names(row))} (see data.{option})."
+                f"{where} has no column {column!r}; its columns are {', '.join(column_names(row))} (see data.{option})."
             )
-        first = False
         if value is None or value is _MISSING:
             yield ""
         elif isinstance(value, str):
@@ -188,7 +222,7 @@ def column_values(rows: Iterable[dict[str, Any]], column: str, name: str, option
         else:
             kind = "objects" if isinstance(value, dict) else "lists" if isinstance(value, list) else "numbers"
             inside = f" (there is {', '.join(f'{column}.{key}' for key in value)})" if isinstance(value, dict) else ""
-            raise DataError(f"The column {column!r} of {name} holds {kind}, not text{inside}.")
+            raise DataError(f"The column {column!r} of {name} holds {kind}, not text{inside}; see row {number:,}.")
 
 
 def column_names(row: dict[str, Any]) -> list[str]:

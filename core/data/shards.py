@@ -141,11 +141,15 @@ class ParallelShards(Shards):
         self.title = f"{self.paths[0].name} and {self.paths[1].name}"
 
     def rows(self, shard: int, start: int = 0) -> Iterator[Row]:
-        sides = [text_lines(path) for path in self.paths]
-        for src, tgt in itertools.islice(itertools.zip_longest(*sides), start, None):
+        sides = [text_lines(path, newline="\n") for path in self.paths]
+        lines = enumerate(itertools.zip_longest(*sides), start=1)
+        for number, (src, tgt) in itertools.islice(lines, start, None):
             if src is None or tgt is None:
-                raise DataError(f"{self.title} have different numbers of lines; parallel files need the same number.")
-            yield dict(zip(self.columns, (src.rstrip("\n"), tgt.rstrip("\n"))))
+                raise DataError(
+                    f"{self.title} have different numbers of lines: line {number:,} of {self.paths[src is None].name} "
+                    "has none beside it; parallel files need the same number."
+                )
+            yield dict(zip(self.columns, (src.rstrip("\r\n"), tgt.rstrip("\r\n"))))
 
 
 def decoded(tables: Iterator[Any], start: int = 0) -> Iterator[Row]:
@@ -173,13 +177,14 @@ def open_shards(config: "DataConfig", pairs: bool, name: str = "", split: str = 
     return FileShards(name, pairs, *columns)
 
 
-def text_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file of any size, each with its "\\n": UTF-8 (or UTF-16 with a byte order mark)."""
+def text_lines(path: Path, newline: str | None = None) -> Iterator[str]:
+    """The lines of a text file of any size, each with its "\\n": UTF-8 (or UTF-16 with a byte order mark). newline: as
+    of `open`; "\\n" keeps carriage returns."""
     try:
         with open(path, "rb") as raw:
             begin = raw.read(2)
         encoding = "utf-16" if begin in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        with open(path, encoding=encoding, newline=None) as file:
+        with open(path, encoding=encoding, newline=newline) as file:
             number = 0
             while line := file.readline(_LINE):
                 number += 1

@@ -86,13 +86,7 @@ def _builtin(config: "DataConfig", kind: str, seed: int) -> Corpus:
 
 
 def _parallel_pairs(src: str, tgt: str) -> list[Pair]:
-    sources, targets = readers.read_lines(src), readers.read_lines(tgt)
-    if len(sources) != len(targets):
-        raise DataError(
-            f"{Path(src).name} has {len(sources):,} lines but {Path(tgt).name} has {len(targets):,}; "
-            "parallel files need the same number."
-        )
-    return [Pair(s, t) for s, t in zip(sources, targets, strict=True)]
+    return [Pair(source, target) for source, target in readers.parallel_lines(src, tgt)]
 
 
 def _validation_pairs(config: "DataConfig", say: Progress | None = None) -> list[Pair] | None:
@@ -105,14 +99,16 @@ def _validation_pairs(config: "DataConfig", say: Progress | None = None) -> list
     return _pairs_of(config.val_data, config, config.split, say)
 
 
-def _pairs_of(name: str, config: "DataConfig", split: str, say: Progress | None = None) -> list[Pair]:
-    """The pairs of a file, a dataset directory or a hub dataset."""
+def _pairs_of(
+    name: str, config: "DataConfig", split: str, say: Progress | None = None, every_row: bool = False
+) -> list[Pair]:
+    """The pairs of a file, a dataset directory or a hub dataset; every_row: see readers.column_values."""
     if Path(name).suffix.lower() == ".txt" and not is_hub_name(name):
         return _tabbed_pairs(name)
     rows = _rows_of(name, config, split, say)
     title = Path(name).name if not is_hub_name(name) else name
-    sources = readers.column_values(rows, config.src_column, title, "src_column")
-    targets = readers.column_values(rows, config.tgt_column, title, "tgt_column")
+    sources = readers.column_values(rows, config.src_column, title, "src_column", every_row)
+    targets = readers.column_values(rows, config.tgt_column, title, "tgt_column", every_row)
     documents = readers.document_values(rows)
     return [Pair(s, t, None, d) for s, t, d in zip(sources, targets, documents, strict=True)]
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.errors import DataError
+from core.evaluate.inputs import read_data, read_pairs
 
 if TYPE_CHECKING:
-    from core.config import DataConfig
     from core.data.corpus import Pair
     from core.decode.config import GenerationConfig
     from core.run import Run
+
+__all__ = ["Progress", "evaluate", "read_data", "read_pairs", "validation_split"]
 
 Progress = Callable[[float, str], Any]
 
@@ -65,34 +67,3 @@ def validation_split(run: "Run", progress: Progress | None = None) -> list[Any]:
         return load_corpus(run.config.data, kind, seed=run.config.seed, progress=progress).val
     except DataError as error:
         raise DataError(f"{error} (This is the data that {run.name} was trained on; name other data.)") from None
-
-
-def read_pairs(src: str, ref: str, config: "DataConfig") -> "list[Pair]":
-    """The pairs of two text files, line by line; split words are joined as the run's training data was."""
-    from core.data.corpus import Pair
-    from core.data.readers import read_lines
-
-    sources, references = read_lines(src), read_lines(ref)
-    if len(sources) != len(references):
-        raise DataError(
-            f"{src} has {len(sources):,} lines but {ref} has {len(references):,}; sources and references need the "
-            "same number."
-        )
-    return [_joined(Pair(s, r), config) for s, r in zip(sources, references, strict=True)]
-
-
-def read_data(name: str, config: "DataConfig", kind: str) -> list[Any]:
-    """All pairs or documents of a file or hub data set; the columns are those of `config`."""
-    from core.data import sources
-
-    if kind == "pairs":
-        return [_joined(pair, config) for pair in sources._pairs_of(name, config, config.split)]
-    return sources._documents_of(name, config, config.split, lambda share, what: None)
-
-
-def _joined(pair: "Pair", config: "DataConfig") -> "Pair":
-    if not config.pretokenized:
-        return pair
-    from core.data.text import join_words
-
-    return pair._replace(src=join_words(pair.src, config.src_language), tgt=join_words(pair.tgt, config.tgt_language))
