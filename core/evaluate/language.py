@@ -7,12 +7,12 @@ Each follows from the total cross-entropy of the text, N in nats:
     perplexity           exp(N / tokens)
     perplexity per word  exp(N / words)       comparable between tokenizers; words are what stands between spaces and
                                               line ends, however the tokenizer cuts them
-    bits per byte        N / bytes / ln 2     comparable between tokenizers and languages; bytes of the text in UTF-8
+    bits per byte        N / bytes / ln 2     comparable between tokenizers on the same text; bytes of it in UTF-8
 
-The last two are `word_perplexity` and `bits_per_byte` of EleutherAI's lm-evaluation-harness (its task wikitext). What
-has to be predicted is the documents as one stream, with an end token after each if there are several: the end tokens
-are part of N and of the tokens, not of the words and bytes. How a stream longer than the model's context is read, is
-told in core.evaluate.windows.
+The last two are `word_perplexity` and `bits_per_byte` of EleutherAI's lm-evaluation-harness (its task wikitext), which
+reads each document alone and scores no end tokens. What has to be predicted here is the documents as one stream, as in
+training, with an end token after each if there are several: the end tokens are part of N and of the tokens, not of the
+words and bytes. How a stream longer than the model's context is read, is told in core.evaluate.windows.
 """
 
 import math
