@@ -131,6 +131,10 @@ class KVCache:
             if not len(moved):
                 return
             used.index_copy_(2, moved, used.index_select(2, rows[moved]))  # rows that stay are not touched
+        elif len(rows) < self.batch_size and not self.fixed:  # in the same memory: there is nothing to clear
+            kept = used.index_select(2, rows)
+            self.kv = self.kv[:, :, : len(rows)]
+            self.kv[:, :, :, :, : self._longest] = kept
         else:
             shape = list(self.kv.shape)
             shape[2] = len(rows)
