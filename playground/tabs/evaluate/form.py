@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.data.sources import is_hub_name
 from core.decode.config import GenerationConfig
 from core.decode.presets import PRESETS, with_preset
 from core.decode.recipe import settings_from_json
@@ -76,6 +77,21 @@ def own_data(run: Run) -> str:
         return ""
     given = run.config.data.val_data or run.config.data.val_src
     return f"the validation data {Path(given).name}" if given else f"the validation split of {name}"
+
+
+def own_is_here(run: Run) -> bool:
+    """Whether the run's validation data can be read: it is built in, of the hub, or its files are on this machine."""
+    data = run.config.data
+    if not data_name(data):
+        return False
+    files = [data.src, data.tgt, data.val_src, data.val_tgt]
+    if not data.src:
+        builtin = data.name.startswith("builtin:")
+        files = [name for name in (data.name, data.val_data) if not builtin and not is_hub_name(name)]
+    try:
+        return all(Path(name).expanduser().exists() for name in files if name)
+    except (OSError, ValueError):
+        return False
 
 
 def request_of(run: Run, form: Form, keep: bool = True) -> Request:

@@ -334,7 +334,7 @@ def _suited(run: Run, source: Any, strategy: Any, typed: Any, metrics: Any, abou
     """Values for `suited`."""
     translates = run.is_translation
     known = [name for _, name in form.sources(here())]
-    if source not in known or (source == OWN and not form.own_data(run)):
+    if source not in known or (source == OWN and not form.own_is_here(run)):
         source = BUILTIN
     builtin = form.built_in(run)
     suits = run.config.data.name in [name for _, name in builtin]
@@ -379,6 +379,9 @@ def _own(run: Run, source: Any) -> str:
     named = form.own_data(run)
     if not named:
         return notice("What this model was trained on is not known: choose other data.", "info")
+    if not form.own_is_here(run):
+        told = f"{named[0].upper()}{named[1:]} is not on this machine: choose other data."
+        return notice(told, "info")
     return notice(f"{named[0].upper()}{named[1:]}: {run.name} was not trained on it.", "info")
 
 
