@@ -27,7 +27,7 @@ LABELS = {
 LOWER_IS_BETTER = ("ter",)
 UNSPACED = ("ja", "zh", "th", "lo", "km", "my")  # languages whose words have no spaces between them
 COMET_MODEL = "Unbabel/wmt22-comet-da"
-TER_ROOM = 10_000_000  # words of output times words of reference; TER takes about a minute for so many
+TER_ROOM = 5_000_000  # words of output times words of reference, summed; TER takes about a minute for so many
 _TOGETHER = 50  # sentences between two reports of progress
 
 Progress = Callable[[float, str], Any]

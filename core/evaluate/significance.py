@@ -32,13 +32,19 @@ class Result:
     """One system's score in one metric.
 
     mean, interval: mean over the drawn test sets, and half the width of the interval that holds 95% of them (bootstrap
-    only). p_value: of the hypothesis that this system and the baseline are equally good; None for the baseline.
+    only). p_value: of the hypothesis that this system and the baseline are equally good; None for the baseline. Of two
+    systems with the very same outputs it is the smallest there is, as in sacreBLEU: ask `is_significant`.
     """
 
     score: float
     mean: float | None = None
     interval: float | None = None
     p_value: float | None = None
+
+
+def is_significant(result: Result, baseline: Result, level: float = 0.05) -> bool:
+    """Whether a system differs from the baseline, and by more than chance would explain at this level."""
+    return result.p_value is not None and result.p_value < level and result.score != baseline.score
 
 
 @dataclass(frozen=True)

@@ -216,8 +216,8 @@ def test_max_examples(tmp_path):
 MISTAKES = {
     "empty.txt": (b"", "empty.txt is empty"),
     "blank.csv": (b"\n \n\n", "blank.csv is empty"),
-    "nul.txt": (b"ab\0c", "nul.txt is not a text file"),
-    "image.csv": (b"\x89PNG\r\n\x1a\n\0\0", "is not a text file"),
+    "nul.txt": (b"x\ty\r\nab\0c", "nul.txt is not a text file"),
+    "image.csv": (b"\x89PNG\r\n\x1a\n\0\0", "image.csv is not a text file"),
     "latin.tsv": ("src\ttgt\nok\tgut\ncafé\tx\n".encode("latin-1"), "latin.tsv is not UTF-8 text: line 3"),
     "sjis.csv": ("src,tgt\na,猫です\n".encode("shift-jis"), "sjis.csv is not UTF-8 text: line 2"),
     "columns.csv": (b"english,japanese\na,b\n", "has no column 'src'; its columns are english, japanese"),
@@ -231,7 +231,8 @@ MISTAKES = {
     "broken.json": (b'[{"src": 1},', "broken.json is not valid JSON"),
     "number.json": (b"17", "number.json must be a list of objects"),
     "deep.json": (b"[" * 100_000, "deep.json is not valid JSON"),
-    "numbers.json": (b'[{"src": 1, "tgt": 2}]', "holds numbers, not text"),
+    "numbers.json": (b'[{"src": 1, "tgt": 2}]', "holds numbers, not text; see row 1"),
+    "later.jsonl": (b'{"src": "a", "tgt": "b"}\n{"src": "c", "tgt": ["d"]}\n', "holds lists, not text; see row 2"),
     "objects.json": (b'[{"src": {"en": "a"}, "tgt": "b"}]', "holds objects, not text (there is src.en)"),
     "blanks.json": (b'[{"src": "", "tgt": " "}]', "no pair with text on both sides"),
     "one.json": (b'[{"src": "a", "tgt": "b"}]', "too little to cut a validation part from"),
@@ -258,8 +259,28 @@ def test_mistakes_in_texts(name, tmp_path):
 
 def test_parallel_files_of_unequal_length(tmp_path):
     src, tgt = write(tmp_path / "a.en", "a\nb\nc\n"), write(tmp_path / "a.ja", "あ\n\n")
-    with pytest.raises(DataError, match="a.en has 3 lines but a.ja has 2"):
+    with pytest.raises(DataError, match="a.en has 3 lines but a.ja has 2: line 3 of a.en .'c'. has none beside it"):
         load_corpus(DataConfig(src=src, tgt=tgt), "pairs")
+    with pytest.raises(DataError, match="a.ja has 2 lines but a.en has 3: line 3 of a.en"):
+        readers.parallel_lines(tgt, src)
+
+
+def test_parallel_files_keep_step_at_odd_characters_and_line_ends(tmp_path):
+    lines = ["one\rreturn", "two\u2028separators\x0b\x0c\x85", " three ", "", "\ufefffour"]
+    for name, content in {
+        "unix": "\n".join(lines) + "\n", "open": "\n".join(lines), "windows": "\r\n".join(lines) + "\r\n",
+        "mark": "\ufeff" + "\n".join(lines) + "\n",
+    }.items():  # fmt: skip
+        assert readers.read_lines(write(tmp_path / name, content)) == lines, name
+    assert readers.read_lines(write(tmp_path / "utf16", "\n".join(lines).encode("utf-16"))) == lines
+    assert readers.read_lines(write(tmp_path / "old", "one\rtwo\r")) == ["one", "two"]
+    src = write(tmp_path / "a.en", "".join(f"{i}\rx{i}\n" for i in range(20)))
+    tgt = write(tmp_path / "a.de", "".join(f"{i}-{i}\r\n" for i in range(20)))
+    for streaming in (False, True):
+        corpus = load_corpus(DataConfig(src=src, tgt=tgt, streaming=streaming), "pairs")
+        assert {(p.src.split("\r")[0], p.tgt) for p in corpus.train + corpus.val} == {
+            (str(i), f"{i}-{i}") for i in range(20)
+        }
 
 
 def test_files_that_are_not_there(tmp_path):
