@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from core.decode.config import GenerationConfig
-from core.decode.processors import Processor
+from core.decode.processors import Processor, log_partition
 from core.decode.result import FinishReason, Hypothesis, Work
 from core.decode.state import Node, Search, Update, check_number, make_hypothesis, process, score
 from core.decode.trace import StepTrace, describe
@@ -143,8 +143,14 @@ def _widen(
     totals = processed.view(len(groups), width, -1) + torch.tensor(sums, device=logits.device)[:, :, None]
     look = min(max(2, 1 + len(search.ends.ids)) * size, width * vocab_size)
     best = totals.flatten(1).topk(look)
-    own = log_probs.view(len(groups), -1).gather(1, best.indices).tolist()
     best_totals, flat = best.values.tolist(), best.indices.tolist()
+
+    # Hypotheses are summed up in double precision: of the model's log-probabilities and what the processors changed.
+    def at_best(values: Tensor) -> Tensor:
+        return values.reshape(len(groups), -1).gather(1, best.indices)
+
+    exact = at_best(logits).double() - log_partition(logits).view(len(groups), -1).gather(1, best.indices // vocab_size)
+    own, changed = exact.tolist(), (at_best(processed) - at_best(log_probs)).tolist()
     if trace:
         also = [
             [index % vocab_size for index in indices if index // vocab_size == at]
@@ -163,6 +169,7 @@ def _widen(
                 break
             at, token = divmod(index, vocab_size)
             beam = orders[i][at]
+            total = sums[i][at] + own[i][place] + changed[i][place]
             node = Node(group.running[beam] if step else None, token, own[i][place], total, step + 1)
             reason = search.ends.reason(node, group.limit)
             value = score(config, total, step + 1)

@@ -24,7 +24,7 @@ from torch import Tensor
 from core.decode.config import GenerationConfig
 from core.decode.greedy_sample import draw
 from core.decode.paths import generator_of
-from core.decode.processors import build_processors
+from core.decode.processors import build_processors, logprobs_of
 from core.decode.scoring import TokenScore, score_tokens
 from core.decode.search import input_ids
 from core.decode.session import Prompt, Session, prepare
@@ -214,7 +214,11 @@ def take(cursor: Cursor, id: int) -> Cursor:
         raise TextError(f"There is no token {id}: the model's ids go from 0 to {len(logits) - 1}.")
     log_probs = logits.log_softmax(-1)
     entropy = float(-(log_probs.exp() * log_probs).nansum())
-    score = TokenScore(float(log_probs[id]), 1 + int((logits > logits[id]).sum()), entropy)
+    score = TokenScore(
+        float(logprobs_of(logits, torch.tensor([id], device=logits.device))),
+        1 + int((logits > logits[id]).sum()),
+        entropy,
+    )
     return replace(cursor, written=(*cursor.written, id), scores=(*cursor.scores, score))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from core.decode.processors import logprobs_of
 from core.decode.result import FinishReason, Hypothesis, Work
 from core.decode.state import Node, Search, Update, check_number, make_hypothesis, score
 from core.decode.trace import Distribution, StepTrace, describe
@@ -96,7 +97,7 @@ def make_choices(
 ) -> list[Choice]:
     """The tokens `chosen` (B,) from logits (B, V), with their log-probabilities and what a trace wants."""
     values = processed.gather(1, chosen[:, None])[:, 0].tolist()
-    logprobs = logits.log_softmax(-1).gather(1, chosen[:, None])[:, 0].tolist()
+    logprobs = logprobs_of(logits, chosen[:, None])[:, 0].tolist()
     tokens = chosen.tolist()
     if not search.trace:
         return [Choice(*choice) for choice in zip(tokens, logprobs, values, strict=True)]

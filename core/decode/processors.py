@@ -222,3 +222,19 @@ def eta_cutoff(logits: Tensor, epsilon: float) -> Tensor:
 def entropy(log_probs: Tensor) -> Tensor:
     """Entropy in nats of log-probabilities (..., V): (...). Impossible tokens add nothing."""
     return -(log_probs.exp() * log_probs).nansum(-1)
+
+
+def log_partition(logits: Tensor) -> Tensor:
+    """The logarithm of the sum of exp(logits) over (..., V), in double precision: (...).
+
+    The exponentials are taken in the logits' own precision and summed in double, so that this costs what a log_softmax
+    costs. That one, in single precision, is a little off to the same side at each token: up to 5e-5 over 200 of them.
+    """
+    most = logits.amax(-1, keepdim=True)
+    most = most.masked_fill(most == -math.inf, 0.0)
+    return (logits - most).exp().sum(-1, dtype=torch.float64).log() + most[..., 0].double()
+
+
+def logprobs_of(logits: Tensor, ids: Tensor) -> Tensor:
+    """Log-probabilities of `ids` (..., K) by logits (..., V), in double precision: (..., K)."""
+    return logits.gather(-1, ids).double() - log_partition(logits)[..., None]

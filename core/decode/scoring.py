@@ -8,6 +8,7 @@ with others; all at once and alone here.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from core.decode.processors import entropy, logprobs_of
 from core.errors import TextError
 
 if TYPE_CHECKING:
+    from core.decode.result import Generation
     from core.model import LanguageModel
     from core.run import Run
 
@@ -44,6 +46,20 @@ class Judged(NamedTuple):
 def score_ids(of: "LanguageModel | Run", given: Sequence[int], ids: Sequence[int]) -> list[float]:
     """The log-probability of each of `ids` behind what is given: see `score_tokens`."""
     return [token.logprob for token in score_tokens(of, given, ids)]
+
+
+def rescored(of: "LanguageModel | Run", generation: "Generation", most: int = 2_000) -> "Generation":
+    """The generation with the log-probabilities of teacher forcing, the best hypotheses first, for `most` tokens in all.
+
+    Step by step, with a cache and among other rows, single precision rounds otherwise: up to 1e-5 over 200 tokens.
+    """
+    hypotheses = []
+    for hypothesis in generation.hypotheses:
+        most -= len(hypothesis.ids)
+        if most >= 0 or not hypotheses:
+            hypothesis = replace(hypothesis, logprobs=score_ids(of, generation.prompt_ids, hypothesis.ids))
+        hypotheses.append(hypothesis)
+    return replace(generation, hypotheses=hypotheses)
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from decode_helpers import FAMILIES, SMALL, byte_run, decode, random_inputs, tin
 from core import load
 from core.decode import GenerationConfig, generate
 from core.decode.config import STRATEGIES
-from core.decode.scoring import score_ids, score_tokens
+from core.decode.scoring import rescored, score_ids, score_tokens
 from core.errors import TextError
 
 
@@ -55,6 +55,26 @@ def test_bundled_models_in_single_precision(name):
         found = score_ids(run, generation.prompt_ids, generation.ids)
         assert found == pytest.approx(generation.best.logprobs, abs=1e-5), strategy
         assert sum(found) == pytest.approx(generation.best.total_logprob, abs=1e-5, rel=1e-6), strategy
+
+
+@pytest.mark.parametrize("name", ["shakespeare-gpt", "tiny"])
+@pytest.mark.parametrize("strategy", ["greedy", "beam", "sample"])
+def test_sums_over_200_tokens(name, strategy):
+    """By a second implementation, in double precision behind the logits: the sums of what is rescored within 1e-5, those
+    that were made step by step within what single precision leaves of the logits. Beam search ranks by the same sums."""
+    run = load(name) if name != "tiny" else byte_run("gpt", max_seq_len=256)
+    config = GenerationConfig(strategy=strategy, max_new_tokens=200, min_new_tokens=200, num_beams=3, seed=5)
+    generation = generate(run, ["To be"], config, trace=strategy == "beam")[0]
+    assert len(generation.ids) == 200
+    read = [*generation.prompt_ids, *generation.ids[:-1]]
+    with torch.inference_mode():
+        logits = run.model(torch.tensor([read])).logits[0, len(generation.prompt_ids) - 1 :].double()
+    expected = float(logits.log_softmax(-1).gather(1, torch.tensor(generation.ids)[:, None]).sum())
+    assert rescored(run, generation).best.total_logprob == pytest.approx(expected, abs=1e-5)
+    assert generation.best.total_logprob == pytest.approx(expected, abs=4e-5)
+    assert rescored(run, generation).ids == generation.ids
+    if strategy == "beam":  # min_new_tokens takes the end token away and leaves the others as they are
+        assert generation.best.steps[-1].cumulative == pytest.approx(generation.best.total_logprob, abs=1e-9)
 
 
 def test_long_texts_are_scored_in_parts(monkeypatch):
