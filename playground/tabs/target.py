@@ -47,8 +47,9 @@ def wire_target(target: TargetRow, header: Header) -> None:
 
 
 def typed_target(settled: tuple[str, str], kept: Any) -> str | None:
-    """What was typed as the target of this model and text; None: the model's own translation."""
-    if isinstance(kept, (list, tuple)) and len(kept) == 3 and tuple(kept[:2]) == tuple(settled):
+    """What was typed as the target of this model and text; None: the model's own translation. A fourth value says that
+    it was not typed into this row, but put there: see `show_target`."""
+    if isinstance(kept, (list, tuple)) and len(kept) in (3, 4) and tuple(kept[:2]) == tuple(settled):
         return str(kept[2])
     return None
 
@@ -73,5 +74,5 @@ def show_target(work: Work, settled: tuple[str, str], kept: Any) -> list[Any]:
     reading = reading_of(work)
     if not reading.is_translation:
         return [gr.Row(visible=False), gr.skip()]
-    typed = typed_target(settled, kept) is not None
+    typed = typed_target(settled, kept) is not None and len(kept) == 3
     return [gr.Row(visible=True), gr.skip() if typed else reading.target]

@@ -102,22 +102,9 @@ def facts_html(evaluation: "Evaluation") -> str:
             f"{one.truncated:,} source{'s are' if one.truncated != 1 else ' is'} longer than the model’s context: only "
             f"the beginning was translated."
         )
-    lines += overlap_sentences(one.overlap)
+    summary = one.overlap.get("summary")
+    lines += [summary] if isinstance(summary, str) else []
     return "".join(f'<p class="caption">{escape(line)}</p>' for line in lines if line)
-
-
-def overlap_sentences(overlap: dict[str, Any]) -> list[str]:
-    """What of the data stands in the training data too, as far as that was looked at."""
-    examples = overlap.get("examples")
-    if not isinstance(examples, int) or not examples:
-        return []
-    told = []
-    for key, what in (("pairs", "pairs"), ("sources", "sources"), ("targets", "references"), ("documents", "documents"),
-                      ("grams", "13-grams")):  # fmt: skip
-        count = overlap.get(key)
-        if isinstance(count, int):
-            told.append(f"{count:,} {what}")
-    return [f"Of {examples:,} examples, the training data holds {', '.join(told)}."] if told else []
 
 
 def again_html(evaluation: "Evaluation") -> str:

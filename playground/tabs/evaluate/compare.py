@@ -257,7 +257,11 @@ def pictures(found: Sequence[Outcome], known: Comparison | None) -> list[str]:
     """The figure and the table."""
     names = names_of(found)
     figures = [figures_of(one.evaluation) for one in found]
-    subtitle = f"{found[0].evaluation.data} · {found[0].evaluation.done:,} "
+    if found[0].evaluation.kind == "translation":  # the loss is of the references, whatever the strategy
+        same = len({one.evaluation.weights_sha256 for one in found}) == 1
+        figures = [{key: value for key, value in all.items() if key in METRICS or not same} for all in figures]
+    runs = ", ".join(dict.fromkeys(one.evaluation.run for one in found))
+    subtitle = f"{runs} · {found[0].evaluation.data} · {found[0].evaluation.done:,} "
     subtitle += "pairs" if found[0].evaluation.kind == "translation" else "tokens"
     return [figures_spec(names, figures, subtitle, known), table_html(names, figures, known)]
 

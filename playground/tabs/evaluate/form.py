@@ -13,6 +13,7 @@ from core.evaluate.request import Request
 from core.evaluate.scores import METRICS
 from core.run import Run
 from playground.site import Site, here
+from playground.tabs.decoding.settings import for_model
 from playground.training_form import HUB_NAME, keep_upload
 from playground.views.facts import data_name
 
@@ -57,7 +58,14 @@ class Form:
     context: Any = 0
     stride: Any = 0
     overlap: Any = False
+    prompts: Any = 0
+    new_tokens: Any = 40
+    strategies: Any = ()
     place: Any = "local"
+
+
+WRITING = [(known.title, name) for name, known in PRESETS.items() if name not in _ASSISTED]
+MOST_PROMPTS, MOST_NEW_TOKENS = 200, 200  # that a language model writes behind
 
 
 def sources(site: Site) -> list[tuple[str, str]]:
@@ -106,8 +114,11 @@ def request_of(run: Run, form: Form, keep: bool = True) -> Request:
     request = replace(given, max_examples=examples, overlap=form.overlap is True and not site.is_hosted)
     if run.is_translation:
         return replace(request, decode=decode_of(run, form.strategy, form.settings), metrics=_metrics(form.metrics))
-    context = _whole("The context", form.context, run.config.model.max_seq_len)
-    return replace(request, context=context, stride=_whole("The stride", form.stride, run.config.model.max_seq_len))
+    longest = run.config.model.max_seq_len
+    request = replace(
+        request, context=_whole("The context", form.context, longest), stride=_whole("The stride", form.stride, longest)
+    )
+    return request if site.is_hosted else replace(request, **_writing(form))
 
 
 def decode_of(run: Run, strategy: Any, settings: Any) -> GenerationConfig:
@@ -118,7 +129,7 @@ def decode_of(run: Run, strategy: Any, settings: Any) -> GenerationConfig:
     elif strategy == JSON:
         if not isinstance(settings, str) or not settings.strip():
             raise ConfigError("Paste settings or a recipe as JSON, such as “Save as JSON” of the Decoding tab gives.")
-        config = settings_from_json(settings)
+        config = for_model(settings_from_json(settings), own)
         if config.strategy == "assisted":
             raise ConfigError("Assisted decoding writes what greedy decoding writes, only sooner: measure that.")
     else:
@@ -134,7 +145,7 @@ def decode_of(run: Run, strategy: Any, settings: Any) -> GenerationConfig:
     return replace(config, num_return_sequences=1, max_new_tokens=min(config.max_new_tokens, site.new_tokens))
 
 
-def strategy_name(config: GenerationConfig | None, own: GenerationConfig | None = None) -> str:
+def strategy_name(config: GenerationConfig | None) -> str:
     """What settings are called: the preset's title, or the strategy with its beams."""
     if config is None:
         return ""
@@ -208,6 +219,18 @@ def _metrics(metrics: Any) -> tuple[str, ...]:
     if here().is_hosted and "comet" in metrics:
         raise ConfigError("COMET needs a large model of its own and is not measured here: leave it out.")
     return tuple(name for name in METRICS if name in metrics)
+
+
+def _writing(form: Form) -> dict[str, Any]:
+    """What the model is to write behind prompts; of none nothing."""
+    prompts = _whole("The number of prompts", form.prompts, MOST_PROMPTS)
+    if not prompts:
+        return {}
+    names = form.strategies if isinstance(form.strategies, (list, tuple)) else ()
+    if not names or any(name not in [value for _, value in WRITING] for name in names):
+        raise ConfigError("Choose a strategy at least that writes behind the prompts.")
+    new_tokens = _whole("New tokens", form.new_tokens, MOST_NEW_TOKENS, 1)
+    return {"prompts": prompts, "new_tokens": new_tokens, "strategies": tuple(dict.fromkeys(names))}
 
 
 def _column(value: Any, what: str) -> str:

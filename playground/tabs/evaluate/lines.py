@@ -77,7 +77,7 @@ def build_lines(site: Site, name: str, ids: gr.Textbox, order: str) -> LinesPart
         with gr.Row(elem_classes="toolbar"):
             order_field = gr.Dropdown(
                 [(label, key) for key, label in ORDERS.items()], value=order, label="Order", min_width=200,
-                elem_id=f"{name}-order",
+                elem_id=f"{name}-order", elem_classes="evaluate-order",
             )  # fmt: skip
             metric = gr.Dropdown(
                 [(label, key) for key, label in BY.items()], value="chrf", label="By", min_width=120,
@@ -198,7 +198,7 @@ def look_at_line(ids: Any, event: gr.EventData) -> list[Any]:
     if message:  # the model is not here any more, or the text is too long for the page
         raise gr.Error("This sentence cannot be shown in the Attention tab: its model is not here any more, or the "
                        "sentence is too long.", print_exception=False)  # fmt: skip
-    target = (*settled, output.output) if output.output.strip() else None
+    target = (*settled, output.output, "") if output.output.strip() else None
     return [model, output.source, message, settled, target]
 
 

@@ -4,46 +4,44 @@ An evaluation is kept as it goes (core.evaluate.store), so that what was stopped
 nothing again. A hosted page keeps nothing: its visitors measure bundled runs on a little built-in or typed text.
 """
 
-import time
-from collections.abc import Generator, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from core.errors import RunError, UserError
-from core.evaluate import store
-from core.evaluate.evaluation import evaluating
-from core.evaluate.request import Evaluation, Progress, Request
-from core.evaluate.scores import LABELS, METRICS, comet_is_installed, default_metrics
-from core.run import Run, default_runs_dir
+from core.evaluate.scores import METRICS, comet_is_installed, default_metrics
+from core.run import Run
 from playground.decoding_form import LOCAL, MODAL, PLACES
 from playground.figure_html import figure_html
 from playground.header import NO_MODEL
 from playground.models import examples, get_run
 from playground.parts import CHANGING, QUIET
-from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.tabs.decoding.work import Work, stamp
 from playground.tabs.evaluate import form, lines, outcomes
 from playground.tabs.evaluate.form import BUILTIN, FILES, HUB, JSON, MOST, MOST_STRANGERS, OWN, TYPED, Form
-from playground.views.degeneration import progress_html
-from playground.views.evaluation import carried_html, lengths_spec, scores_html, shown_score, title_of
+from playground.tabs.evaluate.measuring import (
+    RESULTS,
+    go_on_measuring,
+    hidden_lines,
+    measure,
+    show_evaluation,
+    stop_measuring,
+)
+from playground.views.evaluation import carried_html, title_of
 from playground.views.notice import notice
 
 FIRST = 200  # examples
-EVERY = 0.3  # seconds between two pictures
 TYPED_PAIRS, TYPED_TEXT = "A sentence, a tab, its translation: one pair a line", "A text"
-
-_running = Running()
 
 
 @dataclass
 class MeasurePart:
     fields: list[Any]  # in the order of Form
     own: gr.HTML
-    boxes: list[Any]  # of the kinds of data: built in, files, hub, columns, typed
+    boxes: list[Any]  # of the kinds of data: files, hub, columns
+    writing: gr.Accordion  # of language models: what they write
     run: gr.Button
     stop: gr.Button
     go_on: gr.Button
@@ -53,6 +51,7 @@ class MeasurePart:
     drawn: gr.State  # what the results were drawn of
     scores: gr.HTML
     lengths: gr.HTML
+    written: list[gr.HTML]  # figures of what a language model wrote
     lines: lines.LinesPart
     about: gr.State  # the work that the form suits
 
@@ -62,14 +61,14 @@ class MeasurePart:
 
     @property
     def results(self) -> list[Any]:
-        return [self.drawn, self.scores, self.lengths, *self.lines.views]
+        return [self.drawn, self.scores, self.lengths, *self.written, *self.lines.views]
 
     @property
     def suited(self) -> list[Any]:
         """Fields that follow from the model."""
         one = self.form
         names = ("source", "builtin", "typed", "strategy", "settings", "metrics", "context", "stride")
-        return [*(one[name] for name in names), self.own, *self.boxes]
+        return [*(one[name] for name in names), self.own, *self.boxes, self.writing]
 
     @property
     def views(self) -> list[Any]:
@@ -144,6 +143,15 @@ def build(site: Site, work: Work) -> MeasurePart:
                                  elem_id="evaluate-place")  # fmt: skip
             overlap = gr.Checkbox(False, label="Look for these examples in the training data", visible=not hosted,
                                   elem_id="evaluate-overlap")  # fmt: skip
+            with (
+                gr.Accordion("What it writes behind prompts from the text", open=False, visible=False) as writing,
+                gr.Row(elem_classes="toolbar"),
+            ):
+                prompts = gr.Number(0, label="Prompts", info="0: none", precision=0, minimum=0,
+                                    maximum=form.MOST_PROMPTS, min_width=110, elem_id="evaluate-prompts")  # fmt: skip
+                new_tokens = gr.Number(40, label="New tokens", info="Of each", precision=0, minimum=1,
+                                       maximum=form.MOST_NEW_TOKENS, min_width=110)  # fmt: skip
+                strategies = gr.CheckboxGroup(form.WRITING, value=["greedy", "top-p"], label="Strategies")
             with gr.Row(elem_classes="train-buttons"):
                 run = gr.Button("Measure", variant="primary", min_width=120, scale=0, elem_id="evaluate-run")
                 stop = gr.Button("Stop", variant="stop", visible=False, min_width=90, scale=0, elem_id="evaluate-stop")
@@ -151,16 +159,17 @@ def build(site: Site, work: Work) -> MeasurePart:
     message = gr.HTML("", js_on_load=None, elem_id="evaluate-message")
     scores = gr.HTML("", js_on_load=None, elem_id="evaluate-scores", padding=False)
     lengths = figure_html("", "evaluate-lengths")
+    written = [figure_html("", "evaluate-measures"), figure_html("", "evaluate-curves")]
     shown = gr.Textbox("", label="Shown evaluation", visible="hidden", max_length=12, elem_id="evaluate-shown")
     beside = lines.build_lines(site, "evaluate", shown, "worst")
     fields = [
         source, builtin, file, references, hub, split, src_column, tgt_column, text_column, typed, strategy, settings,
-        number, metrics, context, stride, overlap, place,
+        number, metrics, context, stride, overlap, prompts, new_tokens, strategies, place,
     ]  # fmt: skip
     boxes = [files_row, hub_row, columns_row, src_column, tgt_column, text_column]
     return MeasurePart(
-        fields, own, boxes, run, stop, go_on, gr.State(None), message, shown, gr.State(None), scores, lengths, beside,
-        gr.State(None),
+        fields, own, boxes, writing, run, stop, go_on, gr.State(None), message, shown, gr.State(None), scores, lengths,
+        written, beside, gr.State(None),
     )  # fmt: skip
 
 
@@ -194,7 +203,7 @@ def show(
             raise RunError(NO_MODEL)
         run = get_run(work.model)
     except UserError as error:
-        return [now, *[gr.skip()] * SUITED, notice(str(error)), "", None, "", "", *hidden_lines()]
+        return [now, *[gr.skip()] * SUITED, notice(str(error)), "", None, "", "", "", "", *hidden_lines()]
     first = not isinstance(about, tuple)
     linked = shown if first and isinstance(shown, str) and shown else ""
     id = linked or outcomes.newest(run.name)
@@ -219,115 +228,11 @@ def choose_fields(work: Work, source: Any, strategy: Any) -> list[Any]:
     ]  # fmt: skip
 
 
-def stop_measuring(request: gr.Request) -> None:
-    """It ends within a step; what is there is kept."""
-    _running.stop(request)
-
-
-def measure(request: gr.Request, work: Work, *fields: Any) -> Iterator[tuple[Any, ...]]:
-    """The evaluation as it goes: message, what was asked, buttons, id, results."""
-    try:
-        if not work.model:
-            raise RunError(NO_MODEL)
-        run, given = get_run(work.model), Form(*fields)
-        wanted = form.request_of(run, given)
-        place = given.place if given.place in (LOCAL, MODAL) and not here().is_hosted else LOCAL
-    except UserError as error:
-        yield notice(str(error)), gr.skip(), *_buttons(False), gr.skip(), *[gr.skip()] * RESULTS
-        return
-    yield from _measured(request, (work.model, wanted, place))
-
-
-def go_on_measuring(request: gr.Request, asked: Any) -> Iterator[tuple[Any, ...]]:
-    """The same once more: what is there is not decoded again."""
-    if not isinstance(asked, tuple) or len(asked) != 3:
-        yield (
-            notice("There is nothing to go on with: press Measure."),
-            gr.skip(),
-            *_buttons(False),
-            *[gr.skip()] * (1 + RESULTS),
-        )
-        return
-    yield from _measured(request, asked)
-
-
-def _measured(request: gr.Request, asked: tuple[str, Request, str]) -> Iterator[tuple[Any, ...]]:
-    model, wanted, place = asked
-    nothing = [gr.skip()] * (1 + RESULTS)
-    at: Progress | None = None
-    found: Evaluation | None = None
-    problem, began = "", time.time()
-    try:
-        with _running.as_job(Asked(), request) as job:
-            yield progress_html("The data is read …", 0), asked, *_buttons(True), *nothing
-            run = get_run(model)
-            seen = time.monotonic()
-            with closing(steps_of(run, wanted, place)) as steps:
-                while not job.stopped:
-                    try:
-                        at = next(steps)
-                    except StopIteration as end:
-                        found = end.value
-                        break
-                    if time.monotonic() - seen > EVERY:
-                        seen = time.monotonic()
-                        yield progress_html(_said(at), at.share), *[gr.skip()] * 4, *nothing
-        if found is None:
-            problem = "Stopped by you."
-    except UserError as error:  # also of a hosted page, whose time is over
-        problem = str(error)
-    if found is not None:
-        id = found.id
-        if here().is_hosted:
-            outcomes.remember(outcomes.Outcome(replace(found, lines=()), found.lines, (found.id, found.created)))
-        yield "", asked, *_buttons(False), id, *show_evaluation(id, None, "worst", "chrf", "")
-        return
-    id = "" if here().is_hosted else _left(model, began)
-    if id:
-        told = f"{problem} What is there is kept: “Go on” takes it up again."
-        yield notice(told, "info"), asked, *_buttons(False, True), id, *show_evaluation(id, None, "input", "chrf", "")
-    else:
-        kind = "info" if problem.startswith("Stopped") else "error"
-        yield notice(problem + _so_far(at), kind), asked, *_buttons(False), *nothing
-
-
-def steps_of(run: Run, request: Request, place: str) -> Generator[Progress, None, Evaluation]:
-    """The evaluation on this machine, or on Modal."""
-    if place == MODAL:
-        return steps_there(run, request)
-    return evaluating(run, request, default_runs_dir(), keep=not here().is_hosted)
-
-
-def steps_there(run: Run, request: Request) -> Generator[Progress, None, Evaluation]:
-    raise RunError("Evaluations on Modal are started with `llm-scratch eval --on modal`.")
-    yield
-
-
-def show_evaluation(id: Any, drawn: Any, order: Any, metric: Any, contains: Any) -> list[Any]:
-    """Values for `results`: of an evaluation that was opened, measured or linked to."""
-    if not id:
-        return [gr.skip()] * RESULTS
-    try:
-        found = outcomes.outcome(id)
-    except UserError as error:
-        return [None, notice(str(error), "info"), "", *hidden_lines()]
-    if drawn == found.stamp:
-        return [gr.skip()] * RESULTS
-    return [
-        found.stamp, scores_html(found.evaluation, found.how), lengths_spec(found.evaluation),
-        *lines.show_lines(id, order, metric, contains, 1),
-    ]  # fmt: skip
-
-
 def nothing_yet(run: Run) -> list[Any]:
     """Results before anything was measured: what the run came with."""
     carried = carried_html(run.name, run.scores)
     hint = '<p class="nothing">Nothing has been measured with this model here yet: press “Measure”.</p>'
-    return [None, carried or hint, "", *hidden_lines()]
-
-
-def hidden_lines() -> list[Any]:
-    return [gr.Column(visible=False), "", "", gr.skip(), gr.skip()]
+    return [None, carried or hint, "", "", "", *hidden_lines()]
 
 
 def _suited(run: Run, source: Any, strategy: Any, typed: Any, metrics: Any, about: Any) -> list[Any]:
@@ -358,10 +263,11 @@ def _suited(run: Run, source: Any, strategy: Any, typed: Any, metrics: Any, abou
         gr.Textbox(visible=columns and translates),
         gr.Textbox(visible=columns and translates),
         gr.Textbox(visible=columns and not translates),
+        gr.Accordion(visible=not translates and not here().is_hosted),
     ]
 
 
-SUITED, RESULTS = 15, 3 + 5  # how many values
+SUITED = 16  # how many values
 VIEWS = 1 + SUITED + 2 + RESULTS
 
 
@@ -383,53 +289,3 @@ def _own(run: Run, source: Any) -> str:
         told = f"{named[0].upper()}{named[1:]} is not on this machine: choose other data."
         return notice(told, "info")
     return notice(f"{named[0].upper()}{named[1:]}: {run.name} was not trained on it.", "info")
-
-
-def _buttons(busy: bool, can_go_on: bool = False) -> tuple[Any, Any, Any]:
-    return gr.Button(visible=not busy), gr.Button(visible=busy), gr.Button(visible=can_go_on)
-
-
-def _left(model: str, since: float) -> str:
-    """The id of what was being measured of a model when it was stopped; "" if nothing had begun."""
-    newest, when = "", since - 1
-    for listed in store.list_evaluations(default_runs_dir(), get_run(model).name):
-        if listed.evaluation is None or listed.evaluation.state != "stopped":
-            continue
-        try:
-            changed = (listed.directory / store.RESULT).stat().st_mtime
-        except OSError:
-            continue
-        if changed > when:
-            newest, when = listed.id, changed
-    return newest
-
-
-def _said(at: Progress) -> str:
-    told = f"{at.what[0].upper()}{at.what[1:]}" if at.what else "Measuring"
-    if at.total:
-        told += f": {at.done:,} of {at.total:,}"
-    if at.scores:
-        told += " · " + ", ".join(
-            f"{LABELS.get(name, name)} {shown_score(name, value)}" for name, value in at.scores.items()
-        )
-        told += " so far"
-    if at.seconds_left is not None and at.seconds_left == at.seconds_left:
-        told += f" · about {duration(at.seconds_left)} left"
-    return f"{told}."
-
-
-def _so_far(at: Progress | None) -> str:
-    if at is None or not at.scores:
-        return ""
-    scores = ", ".join(f"{LABELS.get(name, name)} {shown_score(name, value)}" for name, value in at.scores.items())
-    return f" Of the first {at.done:,} of {at.total:,} it had: {scores}."
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(4.2), duration(312), duration(9000)
-    ('4 s', '5 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{max(0, seconds):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"

@@ -124,7 +124,7 @@ def names_of(outcomes: Sequence[Outcome]) -> list[str]:
     ]
     names: list[str] = []
     for wanted in range(1, len(parts[0]) + 1 if parts else 1):
-        differ = [i for i in range(wanted) if i == 0 or len({part[i] for part in parts}) > 1]
+        differ = [i for i in range(wanted) if len({part[i] for part in parts}) > 1] or [0]
         names = [" · ".join(part[i] for i in differ) for part in parts]
         if len(set(names)) == len(names):
             break
