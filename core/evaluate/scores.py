@@ -10,7 +10,6 @@ A metric is computed from statistics of single sentences (counts of n-grams, of 
 of a corpus, of a part of it and of what a significance test draws from it all come from the same statistics.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,14 +18,16 @@ from typing import Any
 import numpy as np
 
 from core.errors import DataError
+from core.evaluate import comet
+from core.evaluate.comet import comet_is_installed as comet_is_installed
+from core.evaluate.languages import UNSPACED, as_line, bleu_tokenizer, guess_language, language_code, length_of
+from core.evaluate.languages import length_unit as length_unit
 
 METRICS = ("bleu", "chrf", "chrf++", "ter", "exact", "comet")
 LABELS = {
     "bleu": "BLEU", "chrf": "chrF2", "chrf++": "chrF2++", "ter": "TER", "exact": "exact match", "comet": "COMET",
 }  # fmt: skip
 LOWER_IS_BETTER = ("ter",)
-UNSPACED = ("ja", "zh", "th", "lo", "km", "my")  # languages whose words have no spaces between them
-COMET_MODEL = "Unbabel/wmt22-comet-da"
 TER_ROOM = 5_000_000  # words of output times words of reference, summed; TER takes about a minute for so many
 _TOGETHER = 50  # sentences between two reports of progress
 
@@ -143,48 +144,6 @@ def length_classes(
     return classes
 
 
-# ------------------------------------------------------------------------------------------- languages and lines
-
-
-def language_code(language: str) -> str:
-    """The two letters of a language's name in any common spelling.
-
-    >>> [language_code(name) for name in ("ja-JP", "zh_Hant", "EN", "jpn_Jpan", "")]
-    ['ja', 'zh', 'en', 'ja', '']
-    """
-    code = language.strip().lower().replace("_", "-").split("-")[0]
-    return {"jpn": "ja", "zho": "zh", "cmn": "zh", "eng": "en", "deu": "de"}.get(code, code)
-
-
-def guess_language(texts: Sequence[str]) -> str:
-    """Returns "ja" for text with kana, "zh" for text with Han characters only, else "" (words with spaces)."""
-    sample = "".join(texts[:200])
-    if any("\u3040" <= character <= "\u30ff" for character in sample):
-        return "ja"
-    return "zh" if any("\u4e00" <= character <= "\u9fff" for character in sample) else ""
-
-
-def length_unit(language: str) -> str:
-    """What lengths are counted in: "characters" where words have no spaces between them, else "words"."""
-    return "characters" if language_code(language) in UNSPACED else "words"
-
-
-def length_of(text: str, language: str) -> int:
-    """A text's length in that unit; spaces are no characters.
-
-    >>> length_of("Yes, of course.", "en"), length_of("はい、 もちろん。", "ja")
-    (3, 8)
-    """
-    words = text.split()
-    return sum(map(len, words)) if length_unit(language) == "characters" else len(words)
-
-
-def as_line(text: str) -> str:
-    """The text as it stands in a file with a sentence a line, which is what sacreBLEU's command line reads: "\\n" is a
-    space, space at the end does not count, and what is no UTF-8 (a lone surrogate) is "?"."""
-    return text.replace("\n", " ").encode("utf-8", "replace").decode("utf-8").rstrip()
-
-
 # ------------------------------------------------------------------------------------------------------ metrics
 
 
@@ -198,8 +157,9 @@ def statistics(
 ) -> list[list[float]]:
     """A metric's statistics of every sentence (a few numbers each; see the metric), whose sums give its score."""
     if name == "comet":
-        scores = _comet_scores(outputs, references, sources, progress)
-        return [[score, 1] for score in scores]
+        if progress is not None:
+            progress(0.0, LABELS[name])
+        return [[score, 1] for score in comet.comet_scores(outputs, references, sources)]
     metric, found = metric_of(name, language), []
     for number, (output, reference) in enumerate(zip(outputs, references, strict=True)):
         if progress is not None and number % _TOGETHER == 0:
@@ -238,7 +198,7 @@ def metric_of(name: str, language: str, of_sentences: bool = False) -> Any:
     elif name == "exact":
         metric = _Mean(case="mixed", trim="yes", version=None)
     else:
-        metric = _Mean(model=COMET_MODEL, version=_comet_version())
+        metric = _Mean(model=comet.MODEL, version=comet.installed_version())
     metric.num_refs = 1
     return metric
 
@@ -292,15 +252,6 @@ def command_options(name: str, language: str) -> list[str]:
     raise DataError(f"sacreBLEU does not measure {LABELS.get(name, name)!r}; choose bleu, chrf, chrf++ or ter.")
 
 
-def bleu_tokenizer(language: str) -> str:
-    """sacreBLEU's tokenizer for a target language ("en", "ja", "zh" ...)."""
-    code = language_code(language)
-    if code == "ja":
-        installed = importlib.util.find_spec("MeCab") and importlib.util.find_spec("ipadic")
-        return "ja-mecab" if installed else "char"
-    return "zh" if code == "zh" else "char" if code in UNSPACED else "13a"
-
-
 def bleu_score(
     hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a", effective_order: bool = False
 ) -> Score:
@@ -323,55 +274,6 @@ def _bleu(tokenize: str, effective_order: bool) -> Any:
 def chrf_score(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
     """Corpus chrF2 (Popović, 2015): characters, so it needs no words."""
     return corpus_scores(hypotheses, references, metrics=("chrf",))["chrf"]
-
-
-# -------------------------------------------------------------------------------------------------------- COMET
-
-
-def comet_is_installed() -> bool:
-    return importlib.util.find_spec("comet") is not None
-
-
-def _comet_scores(
-    outputs: Sequence[str], references: Sequence[str], sources: Sequence[str] | None, progress: Progress | None
-) -> list[float]:
-    """COMET (Rei et al., 2022) of every sentence, as its own package computes it."""
-    if not comet_is_installed():
-        raise DataError(
-            "COMET needs the package unbabel-comet, which asks for older versions of others than this project: score "
-            "saved outputs with it in an environment of its own, or leave comet out."
-        )
-    if sources is None or len(sources) != len(outputs):
-        raise DataError("COMET judges a translation beside its source: give as many sources as outputs.")
-    if progress is not None:
-        progress(0.0, "COMET")
-    import torch
-
-    rows = [
-        {"src": as_line(source), "mt": as_line(output), "ref": as_line(reference)}
-        for source, output, reference in zip(sources, outputs, references, strict=True)
-    ]
-    gpus = 1 if torch.cuda.is_available() else 0
-    return [float(score) for score in _comet().predict(rows, batch_size=16, gpus=gpus, progress_bar=False).scores]
-
-
-@lru_cache(maxsize=1)
-def _comet() -> Any:
-    import comet
-
-    try:
-        return comet.load_from_checkpoint(comet.download_model(COMET_MODEL))
-    except Exception as error:  # the network's, the hub's and Lightning's
-        raise DataError(f"COMET's model {COMET_MODEL} cannot be had ({error}); leave comet out.") from None
-
-
-def _comet_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("unbabel-comet")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 # ------------------------------------------------------------------------------------------------------ helpers

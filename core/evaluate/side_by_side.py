@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.errors import DataError
-from core.evaluate.scores import LOWER_IS_BETTER, guess_language, length_of, length_unit, sentence_scores
+from core.evaluate.languages import guess_language, length_of, length_unit
+from core.evaluate.scores import LOWER_IS_BETTER, sentence_scores
 
 Order = Literal["difference", "input", "worst", "best", "length"]
 ORDERS = ("difference", "input", "worst", "best", "length")
@@ -143,7 +144,7 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> set[int]:
     column j to the next. So ten million cells take hundredths of a second.
 
     >>> sorted(common_subsequence("abcbdab", "bdcaba"))
-    [1, 3, 4, 5]
+    [1, 2, 3, 5]
     """
     places: dict[str, int] = {}
     for column, unit in enumerate(second):

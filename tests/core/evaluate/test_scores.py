@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.evaluate import scores
+from core.evaluate import comet, languages, scores
 from core.evaluate.scores import (
     as_line,
     bleu_score,
@@ -141,9 +141,9 @@ def test_languages_choose_metrics_and_tokenizers(monkeypatch):
     assert default_metrics("th") == ("bleu", "chrf", "exact")
     assert "asian:yes" in signature("ter", "ja") and "asian:no" in signature("ter", "de")
     assert (bleu_tokenizer("zh-TW"), bleu_tokenizer("ko"), bleu_tokenizer("th")) == ("zh", "13a", "char")
-    monkeypatch.setattr(scores.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(languages.importlib.util, "find_spec", lambda name: None)
     assert bleu_tokenizer("ja") == "char"
-    monkeypatch.setattr(scores.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(languages.importlib.util, "find_spec", lambda name: object())
     assert bleu_tokenizer("ja") == "ja-mecab"
     assert guess_language(["a", "はい"]) == "ja" and guess_language(["好"]) == "zh" and guess_language(["no"]) == ""
 
@@ -219,7 +219,7 @@ def test_progress_is_told_and_can_stop_the_work():
 
 
 def test_comet_is_only_there_if_it_is_installed():
-    if scores.comet_is_installed():
+    if comet.comet_is_installed():
         pytest.skip("COMET is installed here")
     with pytest.raises(DataError, match="COMET needs the package unbabel-comet"):
         corpus_scores(["a"], ["a"], "en", ["comet"], ["a"])
@@ -240,15 +240,15 @@ def test_comet_gets_sources_and_is_asked_by_its_own_interface(monkeypatch):
     stand_in.download_model = lambda name: name
     stand_in.load_from_checkpoint = lambda path: Model()
     monkeypatch.setitem(sys.modules, "comet", stand_in)
-    monkeypatch.setattr(scores, "comet_is_installed", lambda: True)
-    scores._comet.cache_clear()
+    monkeypatch.setattr(comet, "comet_is_installed", lambda: True)
+    comet._model.cache_clear()
     found = corpus_scores(["abc", "x"], ["abd", "y"], "en", ["comet"], ["s", "t"])["comet"]
     assert found.score == pytest.approx(0.1) and "model:Unbabel/wmt22-comet-da" in found.signature
     assert asked[0] == {"src": "s", "mt": "abc", "ref": "abd"}
     assert sentence_scores(["abc"], ["abd"], "en", ["comet"], ["s"])["comet"] == [0.2]
     with pytest.raises(DataError, match="beside its source"):
         corpus_scores(["abc"], ["abd"], "en", ["comet"])
-    scores._comet.cache_clear()
+    comet._model.cache_clear()
 
 
 def test_scores_are_numbers():
