@@ -7,7 +7,6 @@ Texts, settings and results are plain values: settings are the JSON of a Generat
 core.decode.answers.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -163,7 +162,7 @@ class Writer:
         given = [text for item in items or [] for text in ([item] if isinstance(item, str) else item)]
         if sum(map(len, given)) > MOST_CHARACTERS:
             raise DataError(f"There are more than {MOST_CHARACTERS:,} characters to evaluate on: use a part of them.")
-        asked = Request.from_dict(json.loads(request))
+        asked = Request.from_json(request)
         yield from evaluation_messages(self.opened.current(), asked, items, done, self._assistant(assistant))
 
     def _assistant(self, name: str) -> Run | None:

@@ -1,5 +1,6 @@
 """What an evaluation is asked to do, and what it comes to: plain values, kept as JSON, read strictly."""
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -94,8 +95,12 @@ class Request:
         return what + (f", the first {self.max_examples:,}" if self.max_examples and what else "")
 
     @classmethod
-    def from_dict(cls, values: Any) -> "Request":
-        """Of what `to_dict` gives. Raises ConfigError."""
+    def from_json(cls, text: str) -> "Request":
+        """Of `to_dict` as JSON. Raises ConfigError."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ConfigError("This is no JSON: send the fields of a Request.") from None
         return from_dict(cls, values, "request")
 
     def to_dict(self) -> dict[str, Any]:

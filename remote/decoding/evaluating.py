@@ -4,6 +4,7 @@ Imports modal when something is asked.
 """
 
 import json
+import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ import numpy as np
 
 from core.run import default_runs_dir
 from remote import names
-from remote.decoding.asking import PATIENCE, cancel
+from remote.decoding import asking
 from remote.decoding.on_modal import There, alive, method_of, one_gpu
 from remote.decoding.pump import WAITING, Say, pumped
 from remote.link import CloudError
@@ -139,27 +140,33 @@ def _messages(
             yield message
 
     messages: Generator[Any, None, None] = pumped(
-        act, alive, f"The run {run.name}", 1.0, PATIENCE, close=lambda: cancel(calls)
+        act, alive, f"The run {run.name}", 1.0, asking.PATIENCE, close=lambda: asking.cancel(calls)
     )
     yield WAITING
     came = False
-    with closing(messages):
-        for message in messages:
-            if message is None:
-                if not came and say is not None:
-                    say(WAITING)
-                    say = None
-                yield None
-                continue
-            came = True
-            if "what" in message:
-                yield message["what"]
-            if "facts" in message:
-                yield dict(message["facts"])
-            if "losses" in message:
-                yield np.frombuffer(message["losses"], dtype="<f4")
-            if "outputs" in message:
-                yield [Output(**output) for output in message["outputs"]]
-            if message.get("end"):
-                return
+    try:
+        with closing(messages):
+            for message in messages:
+                if message is None:
+                    if not came and say is not None:
+                        say(WAITING)
+                        say = None
+                    yield None
+                    continue
+                came = True
+                if "what" in message:
+                    yield message["what"]
+                if "facts" in message:
+                    yield dict(message["facts"])
+                if "losses" in message:
+                    yield np.frombuffer(message["losses"], dtype="<f4")
+                if "outputs" in message:
+                    yield [Output(**output) for output in message["outputs"]]
+                if message.get("end"):
+                    return
+    except KeyboardInterrupt:  # the program ends: it is told there before
+        ending = threading.Thread(target=asking.cancel, args=(calls,), daemon=True)
+        ending.start()
+        ending.join(5)
+        raise
     raise CloudError("Modal ended the work before it was done: try again, it goes on from there.")

@@ -6,12 +6,15 @@ import time
 import warnings
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
+from core.data.corpus import Pair
 from core.decode import GenerationConfig, generate, stream
 from core.decode.plain import Unpacker
 from core.errors import ConfigError, DataError, RunError, TextError
 from core.evaluate import evaluate
+from core.evaluate.request import Request
 from core.run import load
 from remote import infer, names
 from remote.decoding.parts import failures_file
@@ -209,18 +212,30 @@ def test_a_stream_that_asks_for_too_much_is_refused():
         list(writer.stream.local("x", [plain(GREEDY)] * 9))
 
 
-def test_evaluation_is_what_evaluate_returns():
+def test_an_evaluation_is_told_as_plain_values():
     make_run("small", "transformer", names.RUNS)
     make_run("writer", "gpt", names.RUNS)
-    pairs = [["Yes.", "コーヒー"], ["a cup", "コーヒーを一杯"]]
-    config = GenerationConfig(max_new_tokens=6)
-    found = infer.Writer(run="small").evaluate.local(plain(config), 0, pairs)
-    from core.data.corpus import Pair
-
-    assert found == evaluate(load("small", names.RUNS), [Pair(*pair) for pair in pairs], decode=config)
-    assert len(found["hypotheses"]) == 2
+    pairs = [["Yes.", "コーヒー"], ["a cup", "コーヒーを一杯"], ["", "茶"]]
+    asked = Request(decode=GenerationConfig(max_new_tokens=6))
+    messages = list(infer.Writer(run="small").evaluation.local(json.dumps(asked.to_dict()), pairs, [1]))
+    assert (
+        json.loads(json.dumps(messages)) == messages and messages[0] == {"call": ""} and messages[-1] == {"end": True}
+    )
+    outputs = {output["number"]: output for message in messages for output in message.get("outputs", ())}
+    expected = generate(load("small", names.RUNS), [pair[0] for pair in pairs], asked.decode)
+    assert [outputs[n]["output"] for n in range(3)] == [g.text for g in expected], (
+        "a batch that is not whole comes whole"
+    )
+    facts = {name: value for message in messages for name, value in message.get("facts", {}).items()}
+    plain = evaluate(load("small", names.RUNS), [Pair(*pair) for pair in pairs])
+    assert facts["loss_per_token"] == pytest.approx(plain["loss_per_token"]) and len(facts["weights_sha256"]) == 64
     documents = ["The function returns.", "a cup of coffee"]
-    found = infer.Writer(run="writer").evaluate.local("", 1, None, documents)
-    assert found == evaluate(load("writer", names.RUNS), documents=documents[:1])
+    messages = list(infer.Writer(run="writer").evaluation.local("{}", documents))
+    losses = np.concatenate([np.frombuffer(m["losses"], dtype="<f4") for m in messages if "losses" in m])
+    plain = evaluate(load("writer", names.RUNS), documents=documents)
+    assert len(losses) == plain["tokens"] and float(losses.mean()) == pytest.approx(plain["loss_per_token"], rel=1e-5)
     with pytest.raises(DataError, match="no file notes.txt"):
-        infer.Writer(run="writer").evaluate.local()
+        list(infer.Writer(run="writer").evaluation.local("{}"))
+    for request in ('{"decode": {"top_p": 3}}', '{"more": 1}', "[]", "{", '{"metrics": ["blue"]}'):
+        with pytest.raises(ConfigError):
+            list(infer.Writer(run="writer").evaluation.local(request, documents))

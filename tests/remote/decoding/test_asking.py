@@ -7,14 +7,17 @@ import time
 import pytest
 from grpclib import Status
 
-from core.data.corpus import Pair
 from core.decode import GenerationConfig, generate, stream
 from core.decode.answers import as_plain
 from core.errors import ConfigError, DataError, RunError
-from core.evaluate import evaluate
+from core.evaluate import store
+from core.evaluate.evaluation import measured
+from core.evaluate.request import Request
+from core.evaluate.store import list_evaluations, outputs_of
 from core.run import load
 from remote import link, names
 from remote.decoding import asking, pump
+from remote.decoding.evaluating import evaluating
 from remote.decoding.parts import failures_file
 from remote.decoding.shards import write_file
 from remote.link import CloudError, NotDeployed, NotThere
@@ -59,7 +62,7 @@ def test_what_is_deployed(server):
     prompts, writer = (server.function(names.APP, f"{name}.*") for name in (names.PROMPTS, names.WRITER))
     assert (prompts.batch_max_size, prompts.batch_linger_ms) == (64, 50)
     assert set(prompts.method_definitions) == {"write"}, "a batched class has no other method"
-    assert set(writer.method_definitions) == {"shard", "stream", "evaluate"} and not writer.batch_max_size
+    assert set(writer.method_definitions) == {"shard", "stream", "evaluation"} and not writer.batch_max_size
     for function in (prompts, writer):
         assert function.resources.gpu_config.gpu_type == names.DEFAULT_GPU
         assert [mount.mount_path for mount in function.volume_mounts] == [str(names.STORE)]
@@ -308,7 +311,7 @@ def test_a_network_that_is_gone_is_told(server, monkeypatch):
         lambda: list(asking.stream("tiny-gpt", "coffee", GREEDY)),
         lambda: list(asking.written(there, ["coffee"], GREEDY)),
         lambda: list(asking.mapper(there, GREEDY)(iter([(1, ["coffee"])]))),
-        lambda: asking.evaluate(there, documents=["coffee"]),
+        lambda: list(evaluating(there, Request(documents=("coffee",)), keep=False)),
     ):
         with pytest.raises(CloudError, match="did not answer"):
             act()
@@ -327,35 +330,80 @@ def test_modal_refuses(server):
     with pytest.raises(CloudError, match="limit for this account is reached .spending limit reached"):
         list(asking.stream("tiny-gpt", "coffee", GREEDY))
     with pytest.raises(CloudError, match="spending limit"):
-        asking.evaluate(asking.there("tiny-gpt"), documents=["coffee"])
+        list(evaluating(asking.there("tiny-gpt"), Request(documents=("coffee",)), keep=False))
 
 
 # ------------------------------------------------------------------------------------------------------- evaluation
 
 
-def test_evaluation_is_what_evaluate_returns(server):
-    pairs = [Pair("Yes.", "コーヒー"), Pair("a cup", "コーヒーを一杯")]
-    found = asking.evaluate(asking.there("tiny-transformer"), GREEDY, 0, pairs)
-    assert found == evaluate(load("tiny-transformer", runs_of(server)), pairs, decode=GREEDY)
-    documents = ["The function returns.", "a cup of coffee"]
-    found = asking.evaluate(asking.there("tiny-gpt"), None, 1, documents=documents, gpu="T4")
-    assert found == evaluate(load("tiny-gpt", runs_of(server)), documents=documents[:1])
+PAIRS = (("Yes.", "コーヒー"), ("a cup", "コーヒーを一杯"), ("", "茶"), ("tea", "茶"))
+
+
+def finished(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def scores_of(evaluation):
+    """What is the same here and there."""
+    names = ("kind", "examples", "scores", "tokens", "loss_per_token", "numbers", "length_classes", "state", "decode",
+             "data_sha256", "weights_sha256", "tokenizer_sha256", "precision", "tokens_written")  # fmt: skip
+    return {name: getattr(evaluation, name) for name in names} | {"texts": [o.output for o in outputs_of(evaluation)]}
+
+
+def test_an_evaluation_is_what_it_is_here(server, tmp_path):
+    here, runs = load("tiny-transformer", runs_of(server)), tmp_path / "runs"
+    request = Request(pairs=PAIRS, title="words", decode=GREEDY)
+    found = finished(evaluating(asking.there("tiny-transformer"), request, runs))
+    assert scores_of(found) == scores_of(measured(here, request, keep=False))
+    assert (found.place, found.device) == ("modal", "cpu") and found.stamp and "--on=modal" in found.command
+    (listed,) = list_evaluations(runs)
+    assert listed.evaluation == found and listed.directory == runs / ".evaluations" / "tiny-transformer" / found.id
+
+    texts = Request(documents=("The function returns.", "a cup of coffee"), max_examples=1, stride=5)
+    found = finished(evaluating(asking.there("tiny-gpt"), texts, runs, gpu="T4"))
+    assert scores_of(found) == scores_of(measured(load("tiny-gpt", runs_of(server)), texts, keep=False))
+    assert found.id != finished(evaluating(asking.there("tiny-gpt"), replace(texts, stride=4), runs, keep=False)).id
     with pytest.raises(DataError, match="There is no file notes.txt"):
-        asking.evaluate(asking.there("tiny-gpt"))
+        finished(evaluating(asking.there("tiny-gpt"), runs_dir=runs))
+    with pytest.raises(ConfigError, match="assistant"):
+        finished(evaluating(asking.there("tiny-transformer"),
+                            replace(request, decode=GenerationConfig(strategy="assisted"))))  # fmt: skip
 
 
-def test_an_evaluation_that_is_interrupted_is_cancelled_there(server, monkeypatch):
-    def interrupted(stream, say):
-        until(lambda: next(stream) is None and any(not i.done for c in calls() for i in c.inputs.values()))
-        raise KeyboardInterrupt
+def test_an_evaluation_goes_on_and_takes_more_metrics(server, tmp_path):
+    """What has come is not asked for again; with all of it there, nothing is asked."""
+    there, runs = asking.there("tiny-transformer"), tmp_path / "runs"
+    request = Request(pairs=PAIRS, title="words", decode=GREEDY, metrics=("bleu",))
+    whole = finished(evaluating(there, request, runs))
+    (listed,) = list_evaluations(runs)
+    store.write_evaluation(listed.directory, replace(whole, state="stopped", scores={}, loss_per_token=None, tokens=0))
+    store.write_outputs(listed.directory, {o.number: replace(o, output="kept") for o in outputs_of(whole)})
+    found = finished(evaluating(there, request, runs))
+    assert {output.output for output in outputs_of(found)} == {"kept"} and found.state == "done"
+    assert found.loss_per_token == whole.loss_per_token
 
+    before = len(server.calls.calls)
+    more = finished(evaluating(there, replace(request, metrics=("chrf",)), runs))
+    assert set(more.scores) == {"bleu", "chrf"} and len(server.calls.calls) == before
+
+
+@pytest.mark.parametrize("ends", ["interrupted", "closed"])
+def test_an_evaluation_that_ends_early_is_cancelled_there(server, monkeypatch, ends):
     def calls():
         return list(server.calls.calls.values())[before:]
 
     before = len(server.calls.calls)
-    monkeypatch.setattr(asking, "told", interrupted)
-    documents = ["The function returns. " * 200] * 500
-    with pytest.raises(KeyboardInterrupt):
-        asking.evaluate(asking.there("tiny-gpt"), documents=documents)
+    documents = ("The function returns. " * 200,) * 2_000
+    steps = evaluating(asking.there("tiny-gpt"), Request(documents=documents, stride=1), keep=False)
+    until(lambda: next(steps).done > 0)
+    if ends == "closed":
+        steps.close()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            steps.throw(KeyboardInterrupt)
     (call,) = calls()
     assert until(lambda: call.cancelled)
