@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-from functools import partial
 
 # isort: off
 import playground.gradio_setup  # noqa: F401  (first: it makes the import of gradio quick)
@@ -14,8 +13,7 @@ from core.errors import UserError
 from playground import api, readings
 from playground.blocks import PageBlocks, without_progress
 from playground.guard import HostedBlocks, guard
-from playground.header import build_header, wire_header
-from playground.parts import QUIET
+from playground.header import build_header, wire_header, wire_turns
 from playground.share import wire_share
 from playground.site import OWN, Site
 from playground.tabs import attention, decoding, embeddings, evaluate, internals, tokenizer, training
@@ -41,17 +39,17 @@ def build_app(site: Site = OWN) -> gr.Blocks:
     blocks = HostedBlocks if site.is_hosted else PageBlocks
     with blocks(title="LLM from scratch", analytics_enabled=False, fill_width=True) as demo:
         header = build_header(site)
-        built = []
+        built, outer = [], {}
         with gr.Tabs(elem_id="tabs"):
             for name, module in TABS:
-                with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}") as outer:
+                with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}") as outer[name]:
                     built.append(module.build(site=site))
-                outer.select(partial(str, name), None, header.opened, api_name="open_tab", **QUIET)
         wire_header(header, demo)
         for (_, module), tab in zip(TABS, built, strict=True):
             module.wire(tab, header)
             if hasattr(tab, "on_load"):
                 tab.on_load(demo, header)
+        wire_turns(header, outer)
         fields = {name: field for tab in built for name, field in getattr(tab, "shared", {}).items()}
         wire_share(demo, header, fields, site)
         demo.unload(readings.forget)

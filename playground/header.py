@@ -1,13 +1,16 @@
 """The header: which model, and the one text that all tabs share.
 
 Typing settles after a pause, with Enter or when the field is left; choosing a model settles at once. Whatever settles
-is put into `Header.settled`, so that tabs hear of it once: `gr.on(header.changes, fn, [header.model, header.text], …)`.
+is put into `Header.settled`. Of what has settled only the tab that is open hears, and any other when it is opened:
+`gr.on([header.turn("Tokenizer")], fn, [header.settled, …], …)`. A page of many parts spends most of its time on telling
+events to the fields that they belong to, so what nobody looks at has none.
 """
 
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from threading import Lock, Thread
 from typing import Any
@@ -47,11 +50,14 @@ class Header:
     settled: gr.State
     target: gr.State
     opened: gr.State
+    turns: dict[str, gr.State] = field(default_factory=dict)  # tab -> a state that changes when the tab is to look
 
-    @property
-    def changes(self) -> list[Any]:
-        """Triggers: the model or the text has changed, and is worth computing on."""
-        return [self.settled.change]
+    def turn(self, name: str) -> Any:
+        """Trigger: the tab of this name is open, and was opened just now, or the model, the text or the target has
+        changed."""
+        if name not in self.turns:
+            self.turns[name] = gr.State(None)
+        return self.turns[name].change
 
     @property
     def inputs(self) -> list[Any]:
@@ -114,6 +120,27 @@ def wire_header(header: Header, demo: gr.Blocks) -> None:
         show_progress="hidden",
     )
     demo.load(refresh_models, None, header.model, api_visibility="private", show_progress="hidden")
+
+
+def wire_turns(header: Header, tabs: dict[str, gr.Tab]) -> None:
+    """Tell the tab that is open of what has changed. Bound when all tabs have asked for their turn."""
+    turns = list(header.turns)
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
+
+    def give_turn(opened: str, *_: Any) -> list[Any]:
+        return [time.monotonic_ns() if name == opened else gr.skip() for name in turns]
+
+    gr.on(
+        [header.settled.change, header.target.change], give_turn, header.opened, list(header.turns.values()), **private
+    )
+    for name, tab in tabs.items():
+
+        def open_tab(opened: str, name: str = name) -> list[Any]:
+            if opened == name:  # the first one, when the page opens: it is drawn
+                return [gr.skip()] * (1 + len(turns))
+            return [name, *give_turn(name)]
+
+        tab.select(open_tab, header.opened, [header.opened, *header.turns.values()], **private)
 
 
 def change_model(

@@ -5,6 +5,7 @@ A part is a module with build(site, work), show(work, *inputs) and wire(part, wo
 the work computes the open part, and opening a part computes it, if it was not drawn of the same work before.
 """
 
+import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -31,6 +32,7 @@ class Parts:
     work: gr.State
     opened: gr.State  # the name of the part that is open
     drawn: gr.State  # part -> what it was drawn of last, as `seen` says it
+    late: gr.State  # changes when the part that is open is found to be of a work before
     tabs: dict[str, gr.Tab]
     parts: dict[str, Any]
 
@@ -94,9 +96,14 @@ class Parts:
             return [gr.skip(), *[gr.skip()] * len(self.views)]
         return [drawn | {opened: self.seen(work, self.own(opened, inputs))}, *self.show(work, opened, *inputs)]
 
+    def find_late(self, drawn: dict[str, tuple[Any, ...]], opened: str, work: Any) -> Any:
+        """Whether there is something to catch up with. (Asked after every drawing, so of three fields only.)"""
+        return gr.skip() if drawn.get(opened, ())[:2] == self.seen(work) else time.monotonic_ns()
+
     def wire_parts(self) -> None:
         """Bind the opening of parts, and the parts' own events."""
-        self.drawn.change(
+        self.drawn.change(self.find_late, [self.drawn, self.opened, self.work], self.late, **QUIET)
+        self.late.change(
             self.catch_up, [self.drawn, self.opened, self.work, *self.inputs], [self.drawn, *self.views], **QUIET
         )
         for name, part in self.parts.items():
@@ -126,5 +133,5 @@ def build_parts(
     drawn = {name: (work, stamp(work), *[field.value for field in parts[name].inputs]) for name in full}
     return {
         "modules": modules, "steady": steady, "stamp": stamp, "work": gr.State(work), "tabs": tabs, "parts": parts,
-        "opened": gr.State(next(iter(modules))), "drawn": gr.State(drawn),
+        "opened": gr.State(next(iter(modules))), "drawn": gr.State(drawn), "late": gr.State(None),
     }  # fmt: skip

@@ -134,7 +134,7 @@ def build(site: Site = OWN) -> AttentionTab:
 def wire(tab: AttentionTab, header: Header) -> None:
     """Follow the header, the target and the place. A head that is chosen anywhere becomes the place."""
     gr.on(
-        [*header.changes, header.target.change, header.opened.change, tab.place.change],
+        [header.turn(NAME), tab.place.change],
         tab.refresh,
         [header.opened, header.settled, header.target, tab.place, tab.opened, tab.drawn, *tab.inputs],
         [*tab.controls, tab.work, tab.drawn, *tab.views],

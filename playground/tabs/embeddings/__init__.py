@@ -75,7 +75,7 @@ def build(site: Site = OWN) -> EmbeddingsTab:
 def wire(tab: EmbeddingsTab, header: Header) -> None:
     """Follow the header and the choice of vectors. What is trained is chosen."""
     gr.on(
-        [*header.changes, header.opened.change, tab.source.change],
+        [header.turn(NAME), tab.source.change],
         tab.refresh,
         [header.opened, header.settled, tab.source, tab.opened, tab.drawn, *tab.inputs],
         [tab.message, tab.work, tab.drawn, *tab.views],

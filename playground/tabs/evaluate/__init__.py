@@ -47,7 +47,7 @@ def build(site: Site = OWN) -> EvaluateTab:
 def wire(tab: EvaluateTab, header: Header) -> None:
     """Follow the header while the tab is open."""
     gr.on(
-        [*header.changes, header.opened.change],
+        [header.turn(NAME)],
         tab.refresh,
         [header.opened, header.settled, tab.opened, tab.drawn, *tab.inputs],
         [tab.work, tab.drawn, *tab.views],

@@ -65,7 +65,7 @@ def build(site: Site = OWN) -> InternalsTab:
 def wire(tab: InternalsTab, header: Header) -> None:
     """Follow the header and the target, while the tab is open."""
     gr.on(
-        [*header.changes, header.target.change, header.opened.change],
+        [header.turn(NAME)],
         tab.refresh,
         [header.opened, header.settled, header.target, tab.opened, tab.drawn, *tab.inputs],
         [*tab.controls, tab.work, tab.drawn, *tab.views],

@@ -16,6 +16,7 @@ from playground.tabs.tokenizer import chat, compare, merges, own, stages, tokens
 from playground.tokenizers import MODELS_OWN, Work
 from playground.views.notice import notice
 
+NAME = "Tokenizer"
 PARTS: dict[str, ModuleType] = {
     "Tokens": tokens,
     "Stages": stages,
@@ -55,6 +56,8 @@ class TokenizerTab(Parts):
             tokenizers.open_tokenizer(work.tokenizer, work.model)
         except UserError as error:
             return [notice(str(error)), gr.skip(), gr.skip(), *[gr.skip()] * len(self.views)]
+        if drawn.get(opened, ())[:2] == self.seen(work):  # the tab was opened again
+            return ["", *[gr.skip()] * (2 + len(self.views))]
         return ["", *self.redraw(work, opened, drawn, *inputs)]
 
     def on_load(self, demo: gr.Blocks, header: Header) -> None:
@@ -93,7 +96,7 @@ def build(site: Site = OWN) -> TokenizerTab:
 def wire(tab: TokenizerTab, header: Header) -> None:
     """Follow the header and the tab's own controls."""
     gr.on(
-        [*header.changes, tab.tokenizer.change, tab.parse_special.change],
+        [header.turn(NAME), tab.tokenizer.change, tab.parse_special.change],
         tab.refresh,
         [header.settled, tab.tokenizer, tab.parse_special, tab.opened, tab.drawn, *tab.inputs],
         [tab.message, tab.work, tab.drawn, *tab.views],
