@@ -12,8 +12,12 @@ import torch
 from torch import Tensor
 
 
+FIRST = 32  # positions that there is room for at first; most continuations need no more
+
+
 class KVCache:
-    """Preallocated keys and values of all layers: one tensor (n_layers, 2, B, n_kv_heads, max_len, d_head).
+    """Keys and values of all layers, allocated beforehand: one tensor (n_layers, 2, B, n_kv_heads, room, d_head), where
+    room grows as it is needed, twofold each time, up to max_len.
 
     Cross-attention keys and values depend on the source only; they are computed at the first step and kept in
     `cross`, one (keys, values) pair of (sources, n_heads, S, d_head) a layer. Neighbouring rows that read the same
@@ -36,7 +40,8 @@ class KVCache:
         fixed: bool = False,
     ) -> None:
         self.max_len, self.fixed = max_len, fixed
-        self.kv = torch.zeros(n_layers, 2, batch_size, n_kv_heads, max_len, d_head, dtype=dtype, device=device)
+        room = max_len if fixed else min(max_len, FIRST)
+        self.kv = torch.zeros(n_layers, 2, batch_size, n_kv_heads, room, d_head, dtype=dtype, device=device)
         self.cross: list[tuple[Tensor, Tensor]] = []
         self.memory_mask: Tensor | None = None  # (sources, S), True = may be attended to
         self.source = torch.arange(batch_size, device=device)  # (B,) which of the sources in `cross` a row reads
@@ -99,6 +104,7 @@ class KVCache:
     def update(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store (B, H_kv, new, d_head) at the rows' own ends; returns all keys and values up to the longest row."""
         new = keys.shape[2]
+        self._make_room(self._longest + new)
         store_k, store_v = self.kv[layer, 0], self.kv[layer, 1]
         end = self.max_len if self._in_place else self._longest + new
         if self._same and not self._in_place:
@@ -112,6 +118,15 @@ class KVCache:
             store_k[rows, :, positions] = keys.transpose(1, 2)
             store_v[rows, :, positions] = values.transpose(1, 2)
         return store_k[:, :, :end], store_v[:, :, :end]
+
+    def _make_room(self, needed: int) -> None:
+        room = self.kv.shape[4]
+        if needed > room or (self.fixed and room < self.max_len):
+            shape = list(self.kv.shape)
+            shape[4] = self.max_len if self.fixed else min(self.max_len, max(needed, 2 * room))
+            kv = self.kv.new_zeros(shape)
+            kv[:, :, :, :, :room] = self.kv
+            self.kv = kv
 
     def advance(self, new: int) -> None:
         """All layers have stored their `new` tokens."""
