@@ -18,7 +18,7 @@ from core.decode.processors import entropy, logprobs_of
 from core.errors import TextError
 
 if TYPE_CHECKING:
-    from core.decode.result import Generation
+    from core.decode.result import Generation, Hypothesis
     from core.model import LanguageModel
     from core.run import Run
 
@@ -53,7 +53,7 @@ def rescored(of: "LanguageModel | Run", generation: "Generation", most: int = 2_
 
     Step by step, with a cache and among other rows, single precision rounds otherwise: up to 1e-5 over 200 tokens.
     """
-    hypotheses = []
+    hypotheses: list[Hypothesis] = []
     for hypothesis in generation.hypotheses:
         most -= len(hypothesis.ids)
         if most >= 0 or not hypotheses:

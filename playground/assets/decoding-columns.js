@@ -80,13 +80,37 @@
   // A click into the explanation leaves the focus where it is.
   document.addEventListener('mousedown', (event) => { if (event.target.closest?.('.decoding-tip')) event.preventDefault(); });
 
+  // What is clicked goes to the server as the list of the last clicks, numbered: none is lost, none counts twice.
+  let acts = [];
+  function act(name, column, more = {}) {
+    const field = document.querySelector('#decoding-acts textarea, #decoding-acts input');
+    if (!field) return;
+    acts = [...acts.slice(-11), {n: Math.max(Date.now(), (acts[acts.length - 1]?.n ?? 0) + 1), act: name, column, ...more}];
+    field.value = JSON.stringify(acts);
+    field.dispatchEvent(new Event('input', {bubbles: true}));
+  }
+
+  // The column is drawn anew after a branch: the focus goes back to where it was.
+  let lost = null;  // {column, at}
+  new MutationObserver(() => {
+    if (!lost) return;
+    if (document.activeElement && document.activeElement !== document.body) { lost = null; return; }
+    const texts = document.querySelector(`#decoding-column-${lost.column + 1} .decoding-text[data-ids]`);
+    const tokens = [...(texts?.querySelectorAll('.decoding-token[data-at]') ?? [])];
+    const token = tokens.filter((one) => Number(one.dataset.at) <= lost.at).pop();
+    if (!token || texts.dataset.ids.split(',')[lost.at] !== String(lost.id)) return;
+    lost = null;
+    tokens.forEach((one) => { one.tabIndex = one === token ? 0 : -1; });
+    token.focus({preventScroll: true});
+  }).observe(document.body, {subtree: true, childList: true});
+
   function branch(button) {
     const text = button.closest('.decoding-text'), column = Number(text.closest('[data-column]').dataset.column);
     const ids = text.dataset.ids.split(',').map(Number).slice(0, Number(button.dataset.at));
-    let holder = text;
-    while (holder && !holder.send) holder = holder.parentElement;
+    const at = Number(button.dataset.at), id = Number(button.dataset.id), byKeyboard = document.activeElement === button || tip?.token === document.activeElement;
     close();
-    holder?.send({act: 'branch', column, ids: [...ids, Number(button.dataset.id)]});
+    if (byKeyboard) { lost = {column, at, id}; document.activeElement?.blur?.(); }
+    act('branch', column, {ids: [...ids, id]});
   }
 
   document.addEventListener('keydown', (event) => {
@@ -115,6 +139,8 @@
   }
 
   document.addEventListener('click', (event) => {
+    const acting = event.target.closest?.('#decoding-chips [data-act], .decoding-column [data-act]');
+    if (acting) act(acting.dataset.act, Number(acting.dataset.column ?? acting.closest('[data-column]')?.dataset.column ?? -1));
     const button = event.target.closest?.('.decoding-column button');
     if (!button) return;
     if (button.matches('.decoding-option')) branch(button);

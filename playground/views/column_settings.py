@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from core.decode.config import GenerationConfig
+from core.evaluate.degeneration import first_divergence
 
 
 def chips_html(titles: Sequence[str], chosen: int, most: int) -> str:
@@ -38,6 +39,25 @@ def agreement(first: int, shared: int | None) -> str:
         f'<p class="decoding-agreement">{begin}<span class="decoding-parts">Framed</span> is the first token that '
         f"differs from column {first + 1}.</p>"
     )
+
+
+def divergence(columns: Sequence[tuple[Sequence[int] | None, str]]) -> tuple[str, list[int | None]]:
+    """How far columns, each (ids or None, state), are the same, in words; and of each the position at which it parts
+    from the first one (of the first, at which another parts from it), None where it has not."""
+    there = [(place, ids, state) for place, (ids, state) in enumerate(columns) if ids is not None]
+    parts: list[int | None] = [None] * len(columns)
+    if len(there) < 2:
+        return "", parts
+    (first, given, first_state), *others = there
+    for place, ids, state in others:
+        position = first_divergence([given, ids])
+        ends = position is not None and position >= min(len(given), len(ids))
+        parts[place] = None if ends and "writing" in (first_state, state) else position
+    known = [position for place, *_ in others if (position := parts[place]) is not None]
+    parts[first] = min(known, default=None)
+    if not known and any(state == "writing" for *_, state in there):
+        return "", parts
+    return agreement(first, parts[first]), parts
 
 
 def settings_line(config: GenerationConfig) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 State = Literal["waiting", "writing", "done", "stopped", "failed"]
 LONG = 30  # tokens from which on variety says something
+LIVE = 4  # hypotheses that are listed while a column is being written
 EXPLAINED = 2_500  # tokens of a column that are explained: of the best hypotheses first
 
 
@@ -178,9 +179,13 @@ def beams_html(column: Column) -> str:
         left -= len(beam.ids)
         explained.append(column.state != "writing" and (left >= 0 or not explained))
     rows = ""
+    writing = column.state == "writing"
     for place, (beam, known) in enumerate(zip(column.beams, explained, strict=True)):
+        if writing and place >= LIVE:
+            break
         text = escape(beam.text + ("" if beam.finished else " …")) if beam.ids else "(nothing)"
-        shown = f'<span title="{text}">{text.replace(chr(10), " ⏎ ")}</span>'
+        title = "" if writing else f' title="{text}"'
+        shown = f"<span{title}>{text.replace(chr(10), ' ⏎ ')}</span>"
         if known:
             pressed = "true" if place == 0 else "false"
             shown = f'<button type="button" data-show="{place}" aria-pressed="{pressed}">{shown}</button>'

@@ -21,29 +21,33 @@ GREEDY, DRAWN = {"strategy": "greedy"}, {"strategy": "sample", "top_p": 0.9, "se
 HOSTILE = "<script>hacked = 1</script> <img src=x onerror=hacked=1> &lt;b&gt; \"'`"
 
 
-@pytest.fixture
-def open_at(browser, server):
-    """open_at(part, ...) -> the Decoding tab at a part, opened by a link. Fails if the console had an error."""
+@pytest.fixture(scope="module")
+def page(browser, server):
+    """One page for all tests, opened by a link with two columns. Fails if the console had an error."""
     context, problems = browser.new_context(viewport={"width": 1400, "height": 1000}), []
     page = context.new_page()
     page.set_default_timeout(90_000)
     page.on("console", lambda m: problems.append(f"{m.text} ({m.location})") if m.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-
-    def go(part="", columns=(), text=TEXT, model=MODEL, tokens=12):
-        state = {"tab": "Decoding", "model": model, "text": text} | ({"part": part} if part else {})
-        if columns:
-            columns = [{**column, "max_new_tokens": tokens} for column in columns]
-            state["columns"] = json.dumps(json.dumps({"columns": columns, "together": False}))
-        page.goto(f"{server[0]}/#{urlencode(state)}")
-        page.wait_for_selector("#tabs")
-        return page
-
-    expect.set_options(timeout=90_000)  # all of the page's parts settle before the open one is written
-    yield go
+    state = {"tab": "Decoding", "model": MODEL, "text": TEXT, "columns": json.dumps(settings(GREEDY, DRAWN))}
+    expect.set_options(timeout=90_000)  # a busy machine is no failure
+    page.goto(f"{server[0]}/#{urlencode(state)}")
+    yield page
     expect.set_options(timeout=30_000)
     context.close()
     assert problems == []
+
+
+def settings(*columns, tokens=8):
+    """As they stand in an address."""
+    return json.dumps({"columns": [{**one, "max_new_tokens": tokens} for one in columns], "together": False})
+
+
+def open_part(page, name):
+    """A part of the tab; where it does not fit beside the others it is in their list."""
+    tab = page.locator("#decoding-parts").get_by_role("tab", name=name, exact=True).first
+    tab.click()
+    expect(tab).to_have_attribute("aria-selected", "true")
 
 
 def column(page, number):
@@ -70,11 +74,12 @@ def numbers(page, figure):
     return [dict(zip(header, row)) for row in rows]
 
 
-def test_columns_are_added_branched_and_saved(open_at, server):
-    page = open_at(columns=[GREEDY, DRAWN])
+def test_columns_are_added_branched_and_saved(page, server):
     expect(column(page, 2)).to_contain_text("Make it again")
     run = load(MODEL)
-    assert ids_of(page, 1) == generate(run, [TEXT], GenerationConfig(max_new_tokens=12))[0].ids
+    expect(column(page, 1).locator(".decoding-text").first).to_have_attribute(
+        "data-ids", ",".join(map(str, generate(run, [TEXT], GenerationConfig(max_new_tokens=8))[0].ids))
+    )
     page.locator(".decoding-add").click()
     expect(column(page, 3)).to_contain_text("Make it again")
 
@@ -91,6 +96,7 @@ def test_columns_are_added_branched_and_saved(open_at, server):
     branched = ids_of(page, 1)
     assert branched[: at + 1] == [*before[:at], chosen] and branched[at] != before[at]
     expect(page.locator("#decoding-agreement")).to_contain_text("differs from column 1")
+    expect(column(page, 1).locator(f'.decoding-token[data-at="{at}"]')).to_be_focused()
 
     column(page, 2).get_by_text("Make it again").click()
     recipe = Recipe.from_json(saved(page, column(page, 2).locator("[data-save]")))
@@ -101,11 +107,23 @@ def test_columns_are_added_branched_and_saved(open_at, server):
     assert answer["hypotheses"][0]["ids"] == ids_of(page, 2)
 
 
-def test_the_next_token_by_hand_and_a_tree(open_at):
-    page = open_at("Next token")
+def test_columns_are_stopped_while_they_are_busy(page):
+    wide = {"strategy": "beam", "num_beams": 12, "min_new_tokens": 390}
+    page.locator("#decoding-settings textarea").evaluate(
+        "(field, value) => { field.value = value; field.dispatchEvent(new Event('input', {bubbles: true})); }",
+        settings(wide, {**wide, "length_penalty": 0.5}, {**wide, "length_penalty": 2.0}, tokens=390),
+    )
+    expect(column(page, 3).locator(".decoding-text[aria-busy=true] .decoding-token").nth(5)).to_be_visible()
+    page.locator("#decoding-stop").click()
+    for number in (1, 2, 3):
+        expect(column(page, number)).to_contain_text("Stopped by you")
+        assert 5 < len(ids_of(page, number)) < 390
+
+
+def test_the_next_token_by_hand_and_a_tree(page):
+    open_part(page, "Next token")
     figure = "#next-figure"
     expect(page.locator(f"{figure} svg.figure-svg")).to_be_visible()
-    page.wait_for_timeout(2_000)  # what the link opened settles
     top_k = page.locator("#part-next-token").get_by_label(re.compile("number input for Top-k"))
     top_k.fill("3")
     top_k.press("Enter")
@@ -123,15 +141,18 @@ def test_the_next_token_by_hand_and_a_tree(open_at):
     page.locator("#next-back").click()
     expect(page.locator(f"{figure} .next-token")).to_have_count(1)
 
-    page.get_by_role("tab", name="Beam tree", exact=True).click()
+    open_part(page, "Beam tree")
     expect(page.locator("#tree-table")).to_contain_text("score")
     best = generate(load(MODEL), [TEXT], GenerationConfig(strategy="beam", num_beams=5, max_new_tokens=30))[0]
     states = [row["state"] for row in numbers(page, "#tree-figure")]
     assert states.count("pruned") > 0 and best.text.split()[0] in page.locator("#tree-table").inner_text()
 
 
-def test_the_experiment_is_run_and_stopped(open_at):
-    page = open_at("Degeneration", model="pydocs-llama")
+def test_the_experiment_is_run_and_stopped(page):
+    open_part(page, "Degeneration")
+    typed = page.locator("#degeneration-typed textarea")
+    expect(typed).not_to_have_value("")  # examples are offered: the form suits the model
+    typed.fill("To be, or\t not to be, that is the question\nO Romeo,\t Romeo! wherefore art thou Romeo?")
     for name in ("Pure sampling", "Temperature 0.7", "Top-k 50", "Typical 0.9", "Beam search, 5"):
         page.locator("#degeneration-strategies").get_by_label(name, exact=True).uncheck()
     tokens = page.locator("#degeneration-tokens").get_by_label(re.compile("number input"))
@@ -142,9 +163,11 @@ def test_the_experiment_is_run_and_stopped(open_at):
     expect(page.locator("#degeneration-run")).to_be_visible()
     rows = numbers(page, "#degeneration-measures")
     assert [row["texts by"] for row in rows] == ["Human", "Greedy", "Top-p 0.9"]
-    assert {row["texts"] for row in rows} == {"12"} and float(rows[1]["perplexity"]) < float(rows[0]["perplexity"])
+    assert {row["texts"] for row in rows} == {"2"} and float(rows[1]["perplexity"]) < float(rows[0]["perplexity"])
     expect(page.locator("#degeneration-texts")).to_contain_text("behind prompt 1")
 
+    typed.fill("\n".join([HOSTILE] * 12))
+    page.locator("#degeneration-strategies").get_by_label("Minimum Bayes risk, 16", exact=True).check()
     tokens.fill("200")
     tokens.press("Enter")
     page.locator("#degeneration-run").click()
@@ -153,16 +176,11 @@ def test_the_experiment_is_run_and_stopped(open_at):
     expect(page.locator("#degeneration-message")).to_contain_text("Stopped by you")
 
 
-def test_hostile_texts_are_shown_and_not_run(open_at):
-    page = open_at(text=HOSTILE, columns=[GREEDY], tokens=4)
-    expect(column(page, 1)).to_contain_text("Make it again")
-    page.get_by_role("tab", name="Next token", exact=True).click()
-    expect(page.locator("#next-figure .next-prompt").first).to_contain_text("<script>hacked = 1</script>")
-    page.get_by_role("tab", name="Degeneration", exact=True).click()
-    typed = page.locator("#degeneration-typed textarea")
-    expect(typed).not_to_have_value("")  # examples are offered
-    typed.fill(HOSTILE)
-    page.locator("#degeneration-run").click()
+def test_hostile_texts_are_shown_and_not_run(page):
     expect(page.locator(".degeneration-prompt").first).to_contain_text("<script>hacked = 1</script>")
     expect(page.locator("#degeneration-run")).to_be_visible()
+    page.locator("#text textarea").fill(HOSTILE)
+    page.locator("#text textarea").blur()
+    open_part(page, "Next token")
+    expect(page.locator("#next-figure .next-prompt").first).to_contain_text("<script>hacked = 1</script>")
     assert page.evaluate("typeof hacked") == "undefined" and page.locator("img[src=x]").count() == 0

@@ -106,6 +106,6 @@ def test_a_public_page_offers_less(runs):
         assert "2 to 6 beams" in pictures(settings=(12, *SETTINGS[1:]))[-1][0]
     with gr.Blocks():
         made = part.build(PUBLIC, Work("tiny-gpt", "x"))
-    assert made.settings[0].maximum == PUBLIC.beams and len(made.inputs) == len(SETTINGS)
+    assert made.settings[0].maximum == PUBLIC.beams and len(made.settings) == len(SETTINGS)
     with on(PUBLIC):
         assert pictures(settings=[field.value for field in made.settings])[-1][1]

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -12,7 +11,7 @@ from core.decode.presets import PRESETS
 from core.decode.recipe import Recipe, settings_to_json
 from core.errors import ConfigError
 from playground.site import OWN, PUBLIC, on
-from playground.tabs.decoding import columns, form
+from playground.tabs.decoding import changing, columns, form
 from playground.tabs.decoding.settings import (
     FIELDS,
     FIRST,
@@ -44,7 +43,8 @@ def part(small_runs):
 
 def clicked(data, settings=TWO, chosen=0):
     """The settings and the chosen column after a click in a column or on a chip."""
-    text, _, now, *_ = columns.act_on_columns(WORK, dump(settings), chosen, SimpleNamespace(_data=data))
+    acts = json.dumps([{"n": 1, **data} if isinstance(data, dict) else data])
+    _, text, _, now, *_ = changing.act_on_columns(WORK, dump(settings), chosen, acts, 0)
     return read(text), now
 
 
@@ -103,7 +103,7 @@ def test_columns_of_configurations(config):
 def test_rubbish_is_refused_and_the_usual_columns_stand(text, runs):
     with pytest.raises(ConfigError):
         read(text)
-    message, chosen, chips, *_ = columns.head(WORK, text, 2)
+    message, chosen, _, chips, *_ = changing.head(WORK, text, 2)
     assert "notice-error" in message and chosen == 2 and chips.count("decoding-chip") == 4
 
 
@@ -175,7 +175,9 @@ def edit(part, settings=TWO, chosen=1, together=False, **changed):
     values = [settings.columns[chosen].get("strategy", "greedy"), changed.pop("assistant", None), False]
     now = settings.columns[chosen]
     values += [changed.get(name, field.shown(now.get(name, FIELDS[name]))) for name, field in form.ALL.items()]
-    text, typed, chips, box, preset, sentence = columns.edit_column(WORK, dump(settings), chosen, (), together, *values)
+    text, _, typed, chips, box, preset, sentence = changing.edit_column(
+        WORK, dump(settings), chosen, (), together, *values
+    )
     return read(text), preset, sentence
 
 
@@ -200,19 +202,19 @@ def test_settings_that_exclude_one_another_are_said_in_the_form(part, runs):
 
 def test_another_strategy_and_presets(part, runs):
     values = ["contrastive", None, False, *[field.shown(FIELDS[name]) for name, field in form.ALL.items()]]
-    text, *_ = columns.change_strategy(WORK, dump(TWO), 0, *values)
+    text, *_ = changing.change_strategy(WORK, dump(TWO), 0, *values)
     assert read(text).columns == ({"strategy": "contrastive"}, TWO.columns[1])
-    text, *_ = columns.choose_preset(WORK, dump(TWO), 1, "typical")
+    text, *_ = changing.choose_preset(WORK, dump(TWO), 1, "typical")
     assert read(text).columns[1] == {"strategy": "sample", "typical_p": 0.9, "seed": 4}
     for wrong in ("nope", None, "", 7, ["beam"], {"a": 1}):
-        assert read(columns.choose_preset(WORK, dump(TWO), 1, wrong)[0]) == TWO
+        assert read(changing.choose_preset(WORK, dump(TWO), 1, wrong)[0]) == TWO
 
 
 def test_the_strategy_survives_wrong_values_of_fields(part, runs):
     for value in (None, "x", [1], {"a": 1}, True, 10**400):
-        text, *_ = columns.change_strategy(WORK, dump(TWO), 0, value, value, value, *[value] * len(form.ALL))
+        text, *_ = changing.change_strategy(WORK, dump(TWO), 0, value, value, value, *[value] * len(form.ALL))
         assert read(text).columns[0]["strategy"] == "greedy"
-        columns.head(WORK, text, value)
+        changing.head(WORK, text, value)
 
 
 # ---------------------------------------------------------------------------------------------------------- clicks
@@ -253,7 +255,7 @@ def test_wrong_clicks_change_nothing(runs, data):
 
 
 def loaded(text, chosen=1, settings=TWO):
-    told, model, prompt, settled, found, *_ = columns.load_recipe(WORK, dump(settings), chosen, text)
+    told, model, prompt, settled, found, *_ = changing.load_recipe(WORK, dump(settings), chosen, text)
     return told, model, prompt, settled, read(found)
 
 
@@ -286,5 +288,5 @@ def test_a_recipe_opens_no_model_that_is_not_listed(runs, model):
      '{"model": "x", "text": "y", "config": {"a": 1}}'],
 )  # fmt: skip
 def test_what_is_no_recipe_is_one_sentence(runs, text):
-    told, *values = columns.load_recipe(WORK, dump(TWO), 1, text)
+    told, *values = changing.load_recipe(WORK, dump(TWO), 1, text)
     assert "notice-error" in told and values[:4] == [SKIP] * 4

@@ -18,7 +18,7 @@ from core.run import load
 from playground import decoding_form
 from playground.header import build_header
 from playground.tabs import decoding as tab
-from playground.tabs.decoding import columns, writing
+from playground.tabs.decoding import changing, columns, writing
 from playground.tabs.decoding.settings import FIRST, Settings, config_of, dump, for_model, preset_column
 from playground.tabs.decoding.work import Work
 from playground.views.written import number, token_groups
@@ -208,17 +208,58 @@ def test_nothing_is_written_before_the_part_is_opened(runs):
         header = build_header()
         built = tab.build()
         tab.wire(built, header)
-    inputs = [component.value for component in built.inputs]
-    drawn = built.drawn.value
-    assert built.refresh("Tokenizer", ("tiny-gpt", "a"), "Side by side", drawn, *inputs)[:2] == [SKIP] * 2
-    work, now, *views = built.refresh("Decoding", ("tiny-gpt", "a"), "Side by side", drawn, *inputs)
-    part = built.parts["Side by side"]
-    order = views[[id(view) for view in built.views].index(id(part.order))]
-    assert work == Work("tiny-gpt", "a") and order > 0
-    again = built.refresh("Decoding", ("tiny-gpt", "a"), "Side by side", now, *inputs)
-    assert again[:2] == [SKIP] * 2, "it is there"
-    (nothing,) = columns.decode_columns(work, "", "local", (), 0, PAGE)
+    settled = ("tiny-gpt", "a")
+    assert built.refresh("Tokenizer", settled, "Side by side", None) == [SKIP] * 8
+    work, told, *orders = built.refresh("Decoding", settled, "Side by side", None)
+    assert work == Work("tiny-gpt", "a") and orders[0] > 0 and orders[1:] == [SKIP] * 5
+    assert built.refresh("Decoding", settled, "Side by side", told) == [SKIP] * 8, "it is there"
+    assert built.refresh("Decoding", settled, "Beam tree", told)[4] > 0
+    for wrong in ("nope", "", None, 3, ["Beam tree"]):
+        assert built.refresh("Decoding", settled, wrong, told) == [SKIP] * 8
+    assert all(part.order.value is None for part in built.parts.values())
+    (nothing,) = columns.decode_columns(work, "", "local", (), None, PAGE)
     assert nothing == [SKIP] * 7
+
+
+def test_the_form_shows_the_settings_also_after_a_late_answer(runs):
+    work, text = Work("tiny-gpt", "a"), dump(Settings((GREEDY, DRAWN)))
+    first = changing.show_form(work, "", 0, None, 1)
+    assert changing.show_form(work, "", 0, first[2], 1) == [SKIP] * len(first), "it is there"
+    late = changing.show_form(work, text, 1, first[2], 1)
+    assert late[2] == (work.model, text, 1) and late[1] == 1
+    assert changing.show_form(work, text, 1, None, None) == [SKIP] * len(first), "nobody has opened it"
+    with gr.Blocks():
+        part = tab.build().parts["Side by side"]
+    assert len(part.head) == len(first) == len(late)
+
+
+def click(n, act, column=-1, **more):
+    return {"n": n, "act": act, "column": column, **more}
+
+
+def test_every_click_counts_once_and_in_order(runs):
+    work = Work("tiny-gpt", "a")
+    acts = [click(5, "add"), click(6, "remove", 0), click(9, "branch", 0, ids=[4, 5])]
+    last, text, _, chosen, *_ = changing.act_on_columns(work, "", 0, json.dumps(acts), 0)
+    found = json.loads(text)["columns"]
+    assert last == 9 and chosen == 0 and [one["strategy"] for one in found] == ["beam", "sample", "contrastive"]
+    assert found[0]["forced_prefix_ids"] == [4, 5]
+    again = changing.act_on_columns(work, text, 0, json.dumps([*acts[1:], click(12, "choose", 2)]), last)
+    assert again[0] == 12 and json.loads(again[1])["columns"] == found and again[3] == 2, (
+        "what was done is not done again"
+    )
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [None, 3, "", "[", "null", '{"n": 1}', "[[]]", '[{"n": "1", "act": "add"}]', '[{"n": -1, "act": "add"}]',
+     '[{"n": 1e99, "act": "add"}]', '[{"n": true}]', '[{"n": 1, "act": [], "column": {}}]',
+     '[{"n": 1, "act": "remove", "column": 99}]', '[{"n": 1, "act": "branch", "column": 0, "ids": ["x"]}]',
+     "[" * 10_000, "[" + "1," * 30_000 + "1]"],
+)  # fmt: skip
+def test_clicks_from_anybody_change_nothing_that_is_not_offered(runs, acts):
+    assert changing.act_on_columns(Work("tiny-gpt", "a"), "", 0, acts, 0)[1] == ""
+    assert changing.act_on_columns(Work("tiny-gpt", "a"), "", "x", acts, "x")[1] == ""
 
 
 # ----------------------------------------------------------------------------------------------- what goes wrong

@@ -128,18 +128,20 @@ def test_what_cannot_be_is_one_sentence(runs):
         source="typed", typed="a\tb\nc"
     )
     assert "data set of the list" in told(source="data", data="/etc/passwd")
+    of_translators = prompts.cases_of(load("tiny-gpt"), "data", "", "", "builtin:enja", 2, 3, 3)
+    assert len(of_translators) == 2, "the page has the list of the model before: the first of this one's is taken"
     with on(PUBLIC):
         assert "from 1 to 120" in told(new=121) and "from 1 to 16" in told(count=17)
     assert "nope" in told(work=Work("nope", ""))
 
 
 def test_another_model_clears_what_was_of_the_one_before(runs):
-    about, source, typed, _, data, *results = degeneration.show(GPT, None, "")
+    about, source, typed, _, data, *results = degeneration.suit_model(GPT, None, "")
     assert results == [""] * 4 and source == "typed" and typed.value == prompts.example_prompts(load("tiny-gpt"))
-    assert degeneration.show(GPT, about, "") == [gr.skip()] * 9
-    _, source, other, _, data, *_ = degeneration.show(TRANSLATOR, about, typed.value)
+    assert degeneration.suit_model(GPT, about, "") == [gr.skip()] * 9
+    _, source, other, _, data, *_ = degeneration.suit_model(TRANSLATOR, about, typed.value)
     assert source == "data" and data.value == "builtin:enja" and other.value != typed.value
-    assert degeneration.show(TRANSLATOR, about, "my own")[2].value == "my own"
+    assert degeneration.suit_model(TRANSLATOR, about, "my own")[2].value == "my own"
     with gr.Blocks():
         part = degeneration.build(OWN, GPT)
     assert len(part.views) == 9

@@ -49,7 +49,7 @@ def figure(shown):
 def test_the_figure_has_the_numbers_of_the_cursor(runs, name):
     work = Work(name, "ROMEO: a cup")
     after = cursor_at(load(name), work.text).stages(CONFIG)
-    data = figure(part.show(work, part.Written(), *BUSY))
+    data = figure(part.draw_next(work, part.Written(), *BUSY))
     assert len(data["rows"]) >= 40 and data["at"] == 0 and data["text"] == []
     for row in data["rows"]:
         place = row["id"]
@@ -99,55 +99,67 @@ def test_what_is_written_on_is_what_generate_writes(runs, monkeypatch, name, set
     work, run = Work(name, "ROMEO: a cup"), load(name)
     expected = generate(run, [work.text], GenerationConfig(**{**config.__dict__, "max_new_tokens": 7}))[0]
     pictures = list(part.write_on(PAGE, work, 7, part.Written(), *settings))
-    written = pictures[-1][3]
+    written = pictures[-1][1]
     assert list(written.ids) == expected.ids
     assert [score.logprob for score in written.scores] == pytest.approx(expected.best.logprobs, abs=1e-5)
     again = score_ids(run, expected.prompt_ids, list(written.ids))
     assert [score.logprob for score in written.scores] == pytest.approx(again, abs=1e-5)
-    assert figure(pictures[-1])["logprob"] == pytest.approx(sum(again), abs=1e-4)
-    assert pictures[-1][4].visible is True and pictures[-1][5].visible is False
+    assert figure(part.draw_next(work, written, *settings))["logprob"] == pytest.approx(sum(again), abs=1e-4)
+    assert pictures[-1][2].visible is True and pictures[-1][3].visible is False
     if len(expected.ids) == 7:
-        assert pictures[0][5].visible is True and len(pictures[1][3].ids) == 1
+        assert pictures[0][3].visible is True and len(pictures[1][1].ids) == 1
     by_hand = part.Written()
     for _ in expected.ids:
-        by_hand = part.step_on(PAGE, work, by_hand, *settings)[3]
+        by_hand = part.step_on(PAGE, work, by_hand, *settings)[1]
     assert by_hand.ids == written.ids
 
 
 def test_by_hand(runs):
-    work = Work("tiny-gpt", "ROMEO:")
-    shown = part.show(work, part.Written(), *PLAIN)
-    for token in (40, 41, 42):
-        shown = part.choose_token(PAGE, event({"token": token, "at": len(shown[3].ids)}), work, shown[3], *PLAIN)
-    assert shown[3].ids == (40, 41, 42) and figure(shown)["at"] == 3
-    late = part.choose_token(PAGE, event({"token": 50, "at": 1}), work, shown[3], *PLAIN)
-    assert late[3].ids == (40, 41, 42), "what was clicked on an older picture does not count"
-    assert part.choose_token(PAGE, event({"to": 1}), work, shown[3], *PLAIN)[3].ids == (40,)
-    assert part.step_back(PAGE, work, shown[3], *PLAIN)[3].ids == (40, 41)
-    assert part.start_anew(PAGE, work, shown[3], *PLAIN)[3].ids == ()
-    assert part.show(Work("tiny-gpt", "another"), shown[3], *PLAIN)[3].ids == (), "of another text"
-    assert part.show(Work("tiny-llama", "ROMEO:"), shown[3], *PLAIN)[3].ids == (), "of another model"
+    work, written = Work("tiny-gpt", "ROMEO:"), None
+    for place, token in enumerate((40, 41, 42)):
+        _, written = part.choose_token(PAGE, event({"token": token, "at": place}), work, written, *PLAIN)
+    assert written.ids == (40, 41, 42) and figure(part.draw_next(work, written, *PLAIN))["at"] == 3
+    _, late = part.choose_token(PAGE, event({"token": 50, "at": 1}), work, written, *PLAIN)
+    assert late.ids == (40, 41, 42), "what was clicked on an older picture does not count"
+    assert part.choose_token(PAGE, event({"to": 1}), work, written, *PLAIN)[1].ids == (40,)
+    assert part.step_back(PAGE, work, written, *PLAIN)[1].ids == (40, 41)
+    assert part.start_anew(PAGE, work, written, *PLAIN)[1].ids == ()
+    for other in (Work("tiny-gpt", "another"), Work("tiny-llama", "ROMEO:")):  # what is written is of another text
+        assert figure(part.draw_next(other, written, *PLAIN))["at"] == 0
+        assert len(part.step_on(PAGE, other, written, *PLAIN)[1].ids) == 1
+
+
+def test_a_page_that_is_closed_lets_its_place_go(runs, monkeypatch):
+    monkeypatch.setattr(part, "owner", lambda: "page")
+    part.draw_next(Work("tiny-gpt", "ROMEO:"), None, *PLAIN)
+    assert len(part._cursors) == 1
+    part.forget(SimpleNamespace(session_hash="other"))
+    assert len(part._cursors) == 1
+    part.forget(PAGE)
+    assert len(part._cursors) == 0
 
 
 def test_settings_ask_the_model_nothing(runs, monkeypatch):
     work = Work("tiny-gpt", "ROMEO:")
-    shown = part.step_on(PAGE, work, part.Written(), *PLAIN)
-    model = part._cursor(work, shown[3]).run.model
+    _, written = part.step_on(PAGE, work, part.Written(), *PLAIN)
+    before = figure(part.draw_next(work, written, *PLAIN))
+    model = part._cursor(work, written).run.model
     monkeypatch.setattr(model, "hidden", lambda *args, **named: pytest.fail("the model was asked"))
     monkeypatch.setattr(model, "forward", lambda *args, **named: pytest.fail("the model was asked"))
-    before = figure(shown)
-    after = figure(part.change_sampling(work, shown[3], *BUSY))
+    after = figure(part.draw_next(work, written, *BUSY))
     assert [row["logit"] for row in before["rows"][:5]] == [row["logit"] for row in after["rows"][:5]]
 
 
 def test_the_end_and_a_full_context(runs):
     work, run = Work("tiny-gpt", "ROMEO:"), load("tiny-gpt")
-    shown = part.show(work, part.Written(), *PLAIN)
-    ended = part.choose_token(PAGE, event({"token": run.model.eos_id, "at": 0}), work, shown[3], *PLAIN)
+    _, written = part.choose_token(PAGE, event({"token": run.model.eos_id, "at": 0}), work, None, *PLAIN)
+    ended = part.draw_next(work, written, *PLAIN)
     assert figure(ended)["rows"] == [] and "come to its end" in figure(ended)["subtitle"] and ended[2] == ""
-    assert "notice" in part.step_on(PAGE, work, ended[3], *PLAIN)[0]
-    assert part.step_back(PAGE, work, ended[3], *PLAIN)[3].ids == ()
-    full = list(part.write_on(PAGE, Work("tiny-gpt", "coffee " * 60), 200, part.Written(), *BUSY))[-1]
+    assert "notice" in part.step_on(PAGE, work, written, *PLAIN)[0]
+    assert part.step_back(PAGE, work, written, *PLAIN)[1].ids == ()
+    long = Work("tiny-gpt", "coffee " * 60)
+    _, written, *_ = list(part.write_on(PAGE, long, 200, part.Written(), *BUSY))[-1]
+    full = part.draw_next(long, written, *BUSY)
     assert "its end is what counts" in full[0] and figure(full)["rows"] == []
 
 
@@ -155,13 +167,13 @@ def test_nothing_is_left(runs):
     """A temperature and a cutoff cannot remove everything; where all is removed that is said."""
     work = Work("tiny-gpt", "ROMEO:")
     settings = (1e-4, 1, 0.05, 1.0, 0.05, 2.0, -2.0, -2.0, 0, "drawn", "")
-    shown = part.show(work, part.Written(), *settings)
+    shown = part.draw_next(work, part.Written(), *settings)
     assert figure(shown)["choice"] is not None and "error" not in shown[0]
 
 
 @pytest.mark.parametrize("work", [Work("", "x"), Work("no-such-run", "x"), Work("tiny-transformer", "  ")], ids=str)
 def test_what_cannot_be_read_is_a_sentence(runs, work):
-    assert "notice-error" in part.show(work, part.Written(), *PLAIN)[0]
+    assert "notice-error" in part.draw_next(work, part.Written(), *PLAIN)[0]
     for shown in (part.step_on(PAGE, work, None, *PLAIN), *part.write_on(PAGE, work, 3, None, *PLAIN)):
         assert "notice" in shown[0]
 
@@ -174,7 +186,7 @@ def test_what_cannot_be_read_is_a_sentence(runs, work):
 )  # fmt: skip
 def test_what_a_page_may_send(runs, data):
     shown = part.choose_token(PAGE, event(data), Work("tiny-gpt", "ROMEO:"), "nonsense", *PLAIN)
-    assert len(shown) == 4 and (shown[3] == gr.skip() or shown[3].ids == ())
+    assert len(shown) == 2 and (shown[1] == gr.skip() or shown[1].ids == ())
 
 
 @pytest.mark.parametrize("place", range(11))
@@ -183,20 +195,20 @@ def test_settings_that_nobody_can_choose(runs, place, value):
     settings = [*PLAIN]
     settings[place] = value
     work = Work("tiny-gpt", "ROMEO:")
-    assert len(part.change_sampling(work, part.Written(), *settings)) == 4
-    assert len(part.step_on(PAGE, work, part.Written(), *settings)) == 4
+    assert len(part.draw_next(work, part.Written(), *settings)) == 3
+    assert len(part.step_on(PAGE, work, part.Written(), *settings)) == 2
 
 
 def test_a_public_page_writes_less(runs):
     with on(PUBLIC):
         for count in (10**9, -3, None, float("nan"), "x"):
             last = list(part.write_on(PAGE, Work("tiny-gpt", "ROMEO:"), count, part.Written(), *PLAIN))[-1]
-            assert len(last) == 6
+            assert len(last) == 4
     with gr.Blocks():
         made = part.build(PUBLIC, Work("tiny-gpt", "x"))
         own = part.build(OWN, Work("tiny-gpt", "x"))
     assert made.count.maximum == PUBLIC.new_tokens < own.count.maximum
-    assert len(made.views) == 4 and [field.value for field in made.settings] == list(PLAIN)
+    assert len(made.views) == 3 and [field.value for field in made.settings] == list(PLAIN)
 
 
 def test_stop_keeps_what_is_shown(runs, monkeypatch):
@@ -205,7 +217,7 @@ def test_stop_keeps_what_is_shown(runs, monkeypatch):
     next(steps), next(steps), next(steps)
     part.stop_writing(PAGE)
     rest = list(steps)
-    assert len(rest) == 1 and rest[0][3] == gr.skip() and rest[0][4].visible is True
+    assert len(rest) == 1 and rest[0][1] == gr.skip() and rest[0][2].visible is True
 
 
 def test_gradio_calls_them_with_the_page_and_the_event(runs):
@@ -215,9 +227,9 @@ def test_gradio_calls_them_with_the_page_and_the_event(runs):
     work, fields = Work("tiny-gpt", "ROMEO:"), [made.written.value, *[field.value for field in made.settings]]
     data = gr.EventData(None, {"token": 40, "at": 0})
     given, *_ = special_args(part.choose_token, [work, *fields], gr.Request(session_hash="real"), data)
-    assert part.choose_token(*given)[3].ids == (40,)
+    assert part.choose_token(*given)[1].ids == (40,)
     for act in (part.step_on, part.step_back, part.start_anew):
         given, *_ = special_args(act, [work, *fields], gr.Request(session_hash="real"))
-        assert len(act(*given)) == 4
+        assert len(act(*given)) == 2
     given, *_ = special_args(part.write_on, [work, 3, *fields], gr.Request(session_hash="real"))
-    assert len(list(part.write_on(*given))[-1][3].ids) == 3
+    assert len(list(part.write_on(*given))[-1][1].ids) == 3

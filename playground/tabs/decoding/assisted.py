@@ -21,7 +21,7 @@ from playground.parts import QUIET
 from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.tabs.decoding.settings import MAX_DRAFTS, for_model
-from playground.tabs.decoding.work import Work, ordered
+from playground.tabs.decoding.work import Work, no_order
 from playground.views.assisted import Cost, assisted_spec, costs_html, names_needed
 from playground.views.notice import notice
 
@@ -48,10 +48,6 @@ class AssistedPart:
         return [self.message, self.figure, self.table]
 
     @property
-    def views(self) -> list[Any]:
-        return [self.order]
-
-    @property
     def inputs(self) -> list[Any]:
         return [self.assistant, *self.settings]
 
@@ -76,22 +72,17 @@ def build(site: Site, work: Work) -> AssistedPart:
     message = gr.HTML("", js_on_load=None)
     figure = figure_html("", "assisted-figure")
     table = gr.HTML("", js_on_load=None, elem_id="assisted-table")
-    return AssistedPart(message, figure, table, assistant, gr.State(0), settings, run, stop)
+    return AssistedPart(message, figure, table, assistant, no_order(), settings, run, stop)
 
 
 def wire(part: AssistedPart, work: gr.State) -> None:
     changed = [field.release if isinstance(field, gr.Slider) else field.input for field in part.settings]
     gr.on(
-        [part.order.change, part.run.click, part.assistant.input, *changed], ordered(write_assisted, len(part.results)),
-        [part.order, work, *part.inputs], part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
+        [part.order.change, part.run.click, part.assistant.input, *changed], write_assisted,
+        [work, *part.inputs], part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
     part.order.change(show_assistants, [work, part.assistant], part.assistant, **QUIET)
     part.stop.click(stop_assisted, None, None, queue=False, show_progress="hidden", api_visibility="private")
-
-
-def show(work: Work, *inputs: Any) -> list[Any]:
-    """Values of `views`: the order to write."""
-    return [time.monotonic_ns()]
 
 
 def stop_assisted(request: gr.Request) -> None:

@@ -41,7 +41,7 @@ from playground.tabs.decoding.prompts import (
     example_prompts,
 )
 from playground.tabs.decoding.settings import for_model
-from playground.tabs.decoding.work import Work, stamp
+from playground.tabs.decoding.work import Work, no_order, stamp
 from playground.views.degeneration import measures_spec, probability_spec, progress_html, texts_html
 from playground.views.notice import notice
 
@@ -72,7 +72,8 @@ class DegenerationPart:
     measures: gr.HTML
     curves: gr.HTML
     texts: gr.HTML
-    about: gr.State  # the work that the form suits, and that the results are of
+    about: gr.State  # the model that the form suits, and that the results are of
+    order: gr.State  # changes when the form is to suit the model
 
     @property
     def fields(self) -> list[Any]:
@@ -84,11 +85,8 @@ class DegenerationPart:
 
     @property
     def views(self) -> list[Any]:
+        """What `suit_model` gives."""
         return [self.about, self.source, self.typed, self.text, self.data, *self.results]
-
-    @property
-    def inputs(self) -> list[Any]:
-        return [self.about, self.typed]
 
 
 def build(site: Site, work: Work) -> DegenerationPart:
@@ -135,11 +133,12 @@ def build(site: Site, work: Work) -> DegenerationPart:
     curves = figure_html("", "degeneration-curves")
     texts = gr.HTML("", js_on_load=None, elem_id="degeneration-texts")
     return DegenerationPart(
-        source, typed, text, data, settings, start, stop, message, measures, curves, texts, gr.State(None)
+        source, typed, text, data, settings, start, stop, message, measures, curves, texts, gr.State(None), no_order()
     )
 
 
 def wire(part: DegenerationPart, work: gr.State) -> None:
+    part.order.change(suit_model, [work, part.about, part.typed], part.views, **QUIET)
     part.source.input(choose_prompts, part.source, [part.typed, part.text, part.data], **QUIET)
     part.start.click(
         run_experiment, [work, *part.fields, *part.settings], [*part.results, part.start, part.stop],
@@ -148,7 +147,7 @@ def wire(part: DegenerationPart, work: gr.State) -> None:
     part.stop.click(stop_experiment, None, None, **QUIET)
 
 
-def show(work: Work, about: Any, typed: Any) -> list[Any]:
+def suit_model(work: Work, about: Any, typed: Any) -> list[Any]:
     """Values for `views`. Another model: the results go, and prompts of one's own stay."""
     now = (work.model, stamp(work))
     if about == now:

@@ -90,6 +90,7 @@ MORE = {
     "no_repeat_ngram_size": Field("No n-gram twice, n", "0 is off", 0, 10),
 }  # fmt: skip
 ALL = SHORT | MORE
+VIEWS = 7 + len(ALL)  # components that `shown` gives values for
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 The model is asked once for each place. Settings act on its answer by the engine's own processors, so moving a slider
 costs a few milliseconds. What has been written is kept with the page; what the page sends is which token was chosen.
+Whoever writes changes only that; one event draws it, after every change of it, of the text or of a setting.
 """
 
 import time
@@ -22,10 +23,10 @@ from playground.memory import Memory
 from playground.models import get_run
 from playground.parts import QUIET
 from playground.readings import owner
-from playground.running import Asked, Running
+from playground.running import Asked, Running, page_of
 from playground.site import Site, here
 from playground.tabs.decoding.settings import for_model
-from playground.tabs.decoding.work import Work, stamp
+from playground.tabs.decoding.work import Work, no_order, stamp
 from playground.views.next_token import next_spec, stages_html
 from playground.views.notice import notice
 
@@ -53,6 +54,7 @@ class NextTokenPart:
     figure: gr.HTML
     table: gr.HTML
     written: gr.State
+    order: gr.State  # changes when the place is to be drawn
     settings: list[Any]  # as `_config` takes them, then how a step chooses, and what is looked up
     step: gr.Button
     back: gr.Button
@@ -63,7 +65,13 @@ class NextTokenPart:
 
     @property
     def views(self) -> list[Any]:
-        return [self.message, self.figure, self.table, self.written]
+        """What `draw_next` gives."""
+        return [self.message, self.figure, self.table]
+
+    @property
+    def hand(self) -> list[Any]:
+        """What those who write give."""
+        return [self.message, self.written]
 
     @property
     def inputs(self) -> list[Any]:
@@ -102,21 +110,26 @@ def build(site: Site, work: Work) -> NextTokenPart:
         with gr.Column(scale=7, min_width=300):
             figure = figure_html("", "next-figure")
             table = gr.HTML("", js_on_load=None, elem_id="next-stages")
-    return NextTokenPart(message, figure, table, gr.State(Written()), settings, step, go_back, count, go_on, stop, anew)
+    return NextTokenPart(
+        message, figure, table, gr.State(None), no_order(), settings, step, go_back, count, go_on, stop, anew
+    )
 
 
 def wire(part: NextTokenPart, work: gr.State) -> None:
     inputs = [work, *part.inputs]
     *fields, find = part.settings
-    gr.on([*[field.input for field in fields], find.blur, find.submit], change_sampling, inputs, part.views, **QUIET)
+    gr.on(
+        [part.order.change, part.written.change, *[field.input for field in fields], find.blur, find.submit],
+        draw_next, inputs, part.views, **QUIET,
+    )  # fmt: skip
     # Every click counts, in order.
     clicked = QUIET | {"trigger_mode": "multiple", "concurrency_limit": 1, "concurrency_id": "next-token"}
-    part.figure.select(choose_token, inputs, part.views, **clicked)
-    part.step.click(step_on, inputs, part.views, **clicked)
-    part.back.click(step_back, inputs, part.views, **clicked)
-    part.anew.click(start_anew, inputs, part.views, **clicked)
+    part.figure.select(choose_token, inputs, part.hand, **clicked)
+    part.step.click(step_on, inputs, part.hand, **clicked)
+    part.back.click(step_back, inputs, part.hand, **clicked)
+    part.anew.click(start_anew, inputs, part.hand, **clicked)
     part.go_on.click(
-        write_on, [work, part.count, *part.inputs], [*part.views, part.go_on, part.stop], concurrency_limit=2,
+        write_on, [work, part.count, *part.inputs], [*part.hand, part.go_on, part.stop], concurrency_limit=2,
         **QUIET | {"trigger_mode": "once"},
     )  # fmt: skip
     part.stop.click(stop_writing, None, None, queue=False, show_progress="hidden", api_visibility="private")
@@ -125,17 +138,17 @@ def wire(part: NextTokenPart, work: gr.State) -> None:
 # ------------------------------------------------------------------------------------------------------- events
 
 
-def show(work: Work, written: Any, *settings: Any) -> tuple[Any, ...]:
-    """Values for `views`."""
+def draw_next(work: Work, written: Any, *settings: Any) -> tuple[Any, ...]:
+    """The place as it is now: message, figure and table. After a change of settings without a new pass of the model."""
     try:
         return _picture(work, _cursor(work, written), settings)
     except UserError as error:
-        return notice(str(error)), "", "", Written()
+        return notice(str(error)), "", ""
 
 
-def change_sampling(work: Work, written: Any, *settings: Any) -> tuple[Any, ...]:
-    """A setting was changed: no new pass of the model."""
-    return show(work, written, *settings)
+def forget(request: gr.Request) -> None:
+    """A page was closed: let its place go."""
+    _cursors.forget(page_of(request))
 
 
 def choose_token(request: gr.Request, event: gr.EventData, work: Work, written: Any, *settings: Any) -> Any:
@@ -150,7 +163,7 @@ def choose_token(request: gr.Request, event: gr.EventData, work: Work, written: 
             cursor = take(cursor, token)
         elif type(to) is int and 0 <= to < len(cursor.written):
             cursor = replace(cursor, written=cursor.written[:to], scores=cursor.scores[:to])
-        return _picture(work, cursor, settings)
+        return _by_hand(work, cursor)
     except UserError as error:
         return _refused(error)
 
@@ -159,7 +172,7 @@ def step_on(request: gr.Request, work: Work, written: Any, *settings: Any) -> An
     """One more token, as the settings choose it."""
     _running.stop(request)
     try:
-        return _picture(work, _step(_cursor(work, written), settings), settings)
+        return _by_hand(work, _step(_cursor(work, written), settings))
     except UserError as error:
         return _refused(error)
 
@@ -167,7 +180,7 @@ def step_on(request: gr.Request, work: Work, written: Any, *settings: Any) -> An
 def step_back(request: gr.Request, work: Work, written: Any, *settings: Any) -> Any:
     _running.stop(request)
     try:
-        return _picture(work, back(_cursor(work, written)), settings)
+        return _by_hand(work, back(_cursor(work, written)))
     except UserError as error:
         return _refused(error)
 
@@ -175,7 +188,7 @@ def step_back(request: gr.Request, work: Work, written: Any, *settings: Any) -> 
 def start_anew(request: gr.Request, work: Work, written: Any, *settings: Any) -> Any:
     """All that was written is gone."""
     _running.stop(request)
-    return show(work, Written(), *settings)
+    return "", Written(_about(work))
 
 
 def write_on(request: gr.Request, work: Work, count: Any, written: Any, *settings: Any) -> Iterator[Any]:
@@ -186,18 +199,18 @@ def write_on(request: gr.Request, work: Work, count: Any, written: Any, *setting
         most = min(MOST, here().new_tokens, _whole("Tokens in one go", count))
         shown = 0.0
         with _running.as_job(Asked(), request) as job:
-            yield *[gr.skip()] * 4, gr.Button(visible=False), gr.Button(visible=True)
+            yield *[gr.skip()] * 2, gr.Button(visible=False), gr.Button(visible=True)
             for _ in range(most):
                 cursor = _step(cursor, settings)
                 if job.stopped:  # by somebody, or for what was chosen meanwhile: what is shown stands
-                    yield *[gr.skip()] * 4, *ready
+                    yield *[gr.skip()] * 2, *ready
                     return
                 if cursor.ended:
                     break
                 if time.monotonic() - shown > EVERY:
                     shown = time.monotonic()
-                    yield *_picture(work, cursor, settings), gr.skip(), gr.skip()
-            yield *_picture(work, cursor, settings), *ready
+                    yield *_by_hand(work, cursor), gr.skip(), gr.skip()
+            yield *_by_hand(work, cursor), *ready
     except UserError as error:
         yield *_refused(error), *ready
 
@@ -211,22 +224,25 @@ def stop_writing(request: gr.Request) -> None:
 
 
 def _picture(work: Work, cursor: Cursor, settings: tuple[Any, ...]) -> tuple[Any, ...]:
-    written = Written(_about(work), cursor.written, cursor.scores)
     note = notice("The text is longer than the model’s context: its end is what counts.", "info")
     message = note if cursor.truncated else ""
     if cursor.ended:
-        return message, next_spec(cursor, None, None), "", written
+        return message, next_spec(cursor, None, None), ""
     config, how, find = _config(settings, cursor.run)
     after = cursor.stages(config)
     choice = _choice(cursor, after, config, how)
     if choice is None:
         message += notice("The settings have removed every token: loosen one of them.", "info")
     found = _found(cursor, find)
-    return message, next_spec(cursor, after, choice, found), stages_html(after, choice), written
+    return message, next_spec(cursor, after, choice, found), stages_html(after, choice)
+
+
+def _by_hand(work: Work, cursor: Cursor) -> tuple[Any, ...]:
+    return "", Written(_about(work), cursor.written, cursor.scores)
 
 
 def _refused(error: UserError) -> tuple[Any, ...]:
-    return notice(str(error), "info"), gr.skip(), gr.skip(), gr.skip()
+    return notice(str(error), "info"), gr.skip()
 
 
 def _step(cursor: Cursor, settings: tuple[Any, ...]) -> Cursor:

@@ -37,8 +37,10 @@ def cases_of(
         if not isinstance(text, str) or not text.strip():
             raise DataError("There is no text: paste one, from which prompts are cut.")
         return cases_from_text(run, text, count, prompt_tokens, new_tokens)
-    if source != DATA or data not in [name for _, name in data_sets(run)]:
+    if source != DATA or data not in [name for _, name in [*PAIRS, *TEXTS]]:
         raise DataError("Choose where prompts come from, and a data set of the list.")
+    names = [name for _, name in data_sets(run)]
+    data = data if data in names else names[0]  # of another model: the page is about to show what suits this one
     if data == "builtin:enja":
         pairs = _pairs()[:count]
         return cases_from_prompts(run, [source for source, _ in pairs], [target for _, target in pairs])

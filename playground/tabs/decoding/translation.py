@@ -1,7 +1,6 @@
 """Translation: what the translator looked at for each token that it wrote, the best of its beams, and beside them the
 choice of minimum Bayes risk; scored against a reference that somebody types."""
 
-import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from playground.parts import QUIET
 from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.tabs.decoding.settings import for_model
-from playground.tabs.decoding.work import Work, ordered, stamp
+from playground.tabs.decoding.work import Work, no_order, stamp
 from playground.views.notice import notice
 from playground.views.translation import Candidate, attention_spec, candidates_html
 
@@ -62,14 +61,6 @@ class TranslationPart:
     def results(self) -> list[Any]:
         return [self.message, self.shown, self.figure, self.table, self.found]
 
-    @property
-    def views(self) -> list[Any]:
-        return [self.order]
-
-    @property
-    def inputs(self) -> list[Any]:
-        return self.settings
-
 
 def build(site: Site, work: Work) -> TranslationPart:
     with gr.Row(elem_classes="toolbar tree-toolbar"):
@@ -93,27 +84,20 @@ def build(site: Site, work: Work) -> TranslationPart:
         lines=1, max_lines=4, elem_classes="settles", elem_id="translation-reference",
     )  # fmt: skip
     table = gr.HTML("", js_on_load=None, elem_id="translation-table")
-    return TranslationPart(
-        message, shown, figure, table, gr.State(Found()), reference, gr.State(0), settings, run, stop
-    )
+    return TranslationPart(message, shown, figure, table, gr.State(Found()), reference, no_order(), settings, run, stop)
 
 
 def wire(part: TranslationPart, work: gr.State) -> None:
     changed = [field.release if isinstance(field, gr.Slider) else field.input for field in part.settings]
     gr.on(
-        [part.order.change, part.run.click, *changed], ordered(translate_by_hand, len(part.results)),
-        [part.order, work, part.reference, *part.settings], part.results,
+        [part.order.change, part.run.click, *changed], translate_by_hand,
+        [work, part.reference, *part.settings], part.results,
         concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
     part.stop.click(stop_translation, None, None, queue=False, show_progress="hidden", api_visibility="private")
     part.shown.input(show_candidate, [work, part.found, part.shown], part.figure, **QUIET)
     gr.on([part.reference.blur, part.reference.submit], score_candidates, [part.found, part.reference], part.table,
           **QUIET)  # fmt: skip
-
-
-def show(work: Work, *settings: Any) -> list[Any]:
-    """Values of `views`: the order to translate."""
-    return [time.monotonic_ns()]
 
 
 def stop_translation(request: gr.Request) -> None:

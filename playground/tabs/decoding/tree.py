@@ -23,7 +23,7 @@ from playground.parts import QUIET
 from playground.running import Asked, Running
 from playground.site import Site, here
 from playground.tabs.decoding.settings import for_model
-from playground.tabs.decoding.work import Work, ordered
+from playground.tabs.decoding.work import Work, no_order
 from playground.views.beam_tree import hypotheses_html, tree_spec
 from playground.views.notice import notice
 
@@ -49,14 +49,6 @@ class TreePart:
     def results(self) -> list[Any]:
         return [self.message, self.figure, self.table]
 
-    @property
-    def views(self) -> list[Any]:
-        return [self.order]
-
-    @property
-    def inputs(self) -> list[Any]:
-        return self.settings
-
 
 def build(site: Site, work: Work) -> TreePart:
     with gr.Row(elem_classes="toolbar tree-toolbar"):
@@ -79,21 +71,16 @@ def build(site: Site, work: Work) -> TreePart:
     message = gr.HTML("", js_on_load=None)
     figure = figure_html("", "tree-figure")
     table = gr.HTML("", js_on_load=None, elem_id="tree-table")
-    return TreePart(message, figure, table, gr.State(0), settings, run, stop)
+    return TreePart(message, figure, table, no_order(), settings, run, stop)
 
 
 def wire(part: TreePart, work: gr.State) -> None:
     changed = [field.release if isinstance(field, gr.Slider) else field.input for field in part.settings]
     gr.on(
-        [part.order.change, part.run.click, *changed], ordered(grow_tree, len(part.results)),
-        [part.order, work, *part.settings], part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
+        [part.order.change, part.run.click, *changed], grow_tree,
+        [work, *part.settings], part.results, concurrency_limit=2, **QUIET | {"trigger_mode": "multiple"},
     )  # fmt: skip
     part.stop.click(stop_tree, None, None, queue=False, show_progress="hidden", api_visibility="private")
-
-
-def show(work: Work, *settings: Any) -> list[Any]:
-    """Values of `views`: the order to search."""
-    return [time.monotonic_ns()]
 
 
 def stop_tree(request: gr.Request) -> None:

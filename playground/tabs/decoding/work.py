@@ -1,7 +1,7 @@
 """What all parts of the Decoding tab are about: a model and a text."""
 
-from collections.abc import Callable, Hashable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple
 
 import gradio as gr
 
@@ -24,15 +24,6 @@ def stamp(work: Work) -> Hashable:
         return None
 
 
-def ordered(act: Callable[..., Iterator[Any]], outputs: int) -> Callable[..., Iterator[Any]]:
-    """A handler that takes the order before its other values, and does nothing before there is one: Gradio tells of a
-    state's first value as of a change, also of parts that nobody has opened."""
-
-    def on_order(request: gr.Request, order: Any, *values: Any) -> Iterator[Any]:
-        if order:
-            yield from act(request, *values)
-        else:
-            yield [gr.skip()] * outputs
-
-    on_order.__name__ = act.__name__
-    return on_order
+def no_order() -> gr.State:
+    """A part's order before there was one. Not 0: the page takes any first value but None for a change."""
+    return gr.State(None)

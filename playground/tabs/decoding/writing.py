@@ -15,16 +15,17 @@ from typing import Any, NamedTuple
 from core.decode.answers import as_plain
 from core.decode.config import GenerationConfig
 from core.decode.recipe import recipe_of
+from core.decode.scoring import rescored
 from core.errors import UserError
 from core.evaluate.degeneration import measures
 from core.run import Run
-from playground.decoding_form import MODAL
+from playground.decoding_form import LOCAL, MODAL
 from playground.models import get_run, run_stamp
 from playground.tabs.decoding.there import steps_there, with_event, write_there
 from playground.tabs.decoding.work import Work
 from playground.views.decoding import Again, Column
 
-REFRESH = 0.06  # seconds between two pictures of the columns
+REFRESH = 0.2  # seconds between two pictures of the columns: what a browser can show and still answer clicks
 PAGES = 200  # pages that are remembered
 STEPS = 100_000  # tokens of all pages with what else was likely: some 250 MB
 LONGEST_AGAIN = 20_000  # characters of a text that is said again
@@ -139,17 +140,23 @@ def written(
     for picture in _there(work, chosen, ask) if where == MODAL else _here(run, work.text, chosen, ask):
         for place, column in zip(open_places, picture, strict=True):
             if seen.get(place) is not column:
-                seen[place], columns[place] = column, ended(column, work, run, wanted[place])
+                seen[place], columns[place] = column, ended(column, work, run, wanted[place], where)
         keep()
         yield list(columns)
 
 
-def ended(column: Column, work: Work, run: Run, wanted: Wanted) -> Column:
-    """The column with its measures, and how to make it again, if it has ended."""
+def ended(column: Column, work: Work, run: Run, wanted: Wanted, where: str = LOCAL) -> Column:
+    """The column with its measures, its log-probabilities by teacher forcing, and how to make it again, if it has
+    ended. where: what Modal has written is not read here again."""
     if column.hypothesis is None or column.state not in ("done", "stopped") or column.measures is not None:
         return column
     config = column.config
+    if column.generation is not None and where != MODAL:
+        generation = rescored(run, column.generation)
+        beams = generation.hypotheses if column.beams else column.beams
+        column = replace(column, generation=generation, hypothesis=generation.best, beams=beams)
     drawn = config is not None and config.draws and not config.reranks
+    assert column.hypothesis is not None
     column = replace(column, measures=measures(list(column.beams) if drawn and column.beams else [column.hypothesis]))
     if column.generation is None or config is None or len(work.text) > LONGEST_AGAIN:
         return column
@@ -202,7 +209,7 @@ def write_here(
 def pause(columns: Sequence[Column]) -> float:
     """Seconds until the next picture: the longer the texts, the longer a browser takes to show them."""
     tokens = sum(len(column.hypothesis.ids) for column in columns if column.hypothesis is not None)
-    return REFRESH * (1 + tokens / 150)
+    return REFRESH * (1 + tokens / 300)
 
 
 def _advance(column: Column, events: Iterator[Any]) -> Column:
