@@ -11,8 +11,10 @@ tests. A child's name is that of its parent: see `holders` for how to find one o
 
 import atexit
 import gc
+import glob
 import importlib
 import inspect
+import io
 import logging
 import os
 import runpy
@@ -22,16 +24,18 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
-FORKED = {"core.train.loop", "modal", "modal._container_entrypoint", "playground", "remote.training.follow"}
-# Imported again: what is ours (it may be patched, or be elsewhere for the child), and what keeps threads, or has read
-# variables when it was imported.
-AGAIN = {"core", "playground", "remote", "tests", "modal", "synchronicity", "huggingface_hub", "wandb", "sitecustomize"}
+FORKED: Collection[str] = (
+    "core.train.loop", "modal", "modal._container_entrypoint", "playground", "remote.training.follow",
+)  # fmt: skip
+# Imported again, besides all that is not installed: what keeps threads, or has read variables when it was imported.
+AGAIN = {"modal", "modal_proto", "synchronicity", "huggingface_hub", "wandb", "sitecustomize"}
+INSTALLED = (sys.prefix, sys.base_prefix)
 PARAMETERS = list(inspect.signature(subprocess.Popen._execute_child).parameters)[1:]  # type: ignore[attr-defined]
 
 
@@ -60,13 +64,14 @@ def forking() -> Iterator[None]:
         yield
 
 
-def holders(path: Path) -> list[int]:
-    """Ids of the processes that have a file open."""
+def holders(file: Path | str) -> list[int]:
+    """Ids of the processes that have a file open; or a pipe, as in "pipe:[123]"."""
+    wanted = str(file.resolve()) if isinstance(file, Path) else file
     found = set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):
         try:
-            if os.readlink(link) == str(path.resolve()):
-                found.add(int(link.parts[2]))
+            if os.readlink(link) == wanted:
+                found.add(int(link.split("/")[2]))
         except OSError:  # it has ended, or is not ours
             continue
     return sorted(found)
@@ -138,18 +143,16 @@ def _interpreter(env: Mapping[str, str] | None) -> None:
         os.environ.clear()
         os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in env.items()})
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else tokenizers warns of having been forked
-    through = bool(os.environ.get("PYTHONUNBUFFERED"))
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-    sys.stdout.reconfigure(write_through=through)  # type: ignore[union-attr]
-    sys.stderr.reconfigure(write_through=True, line_buffering=True)  # type: ignore[union-attr]
+    sys.stdout = sys.__stdout__ = _writer(1, "strict")
+    sys.stderr = sys.__stderr__ = _writer(2, "backslashreplace")
+    again = AGAIN | {name for name, module in sys.modules.items() if "." not in name and not _is_installed(module)}
     for name in list(sys.modules):
-        if name.partition(".")[0] in AGAIN:
+        if name.partition(".")[0] in again:
             del sys.modules[name]
     _quiet_hooks()
     own = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    installed = [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
+    installed = [path for path in sys.path if path.startswith(INSTALLED)]
     sys.path[:] = [os.getcwd(), *own, *installed]
     importlib.invalidate_caches()
     try:
@@ -158,6 +161,17 @@ def _interpreter(env: Mapping[str, str] | None) -> None:
         pass
     if "torch" in sys.modules:  # threads do not survive a fork, and OpenMP would wait for them
         sys.modules["torch"].set_num_threads(1)
+
+
+def _writer(number: int, errors: str) -> io.TextIOWrapper:
+    at_once = bool(os.environ.get("PYTHONUNBUFFERED"))
+    file = open(number, "wb", buffering=0 if at_once else -1, closefd=False)
+    return io.TextIOWrapper(file, "utf-8", errors, write_through=at_once, line_buffering=number == 2)
+
+
+def _is_installed(module: Any) -> bool:
+    file = getattr(module, "__file__", None)
+    return all(place.startswith(INSTALLED) for place in ([file] if file else getattr(module, "__path__", ())))
 
 
 def _quiet_hooks() -> None:

@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.remote.flaky import Flaky
 from tests.remote.modal_stand_in import ModalStandIn
+
+
+@pytest.fixture(autouse=True, scope="session")
+def forking() -> Iterator[None]:
+    """Containers, trainings and command lines are forked from this process, which has imported what they need."""
+    with forked.forking():
+        yield
 
 
 @pytest.fixture

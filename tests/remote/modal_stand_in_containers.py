@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 from modal_proto import api_pb2
 
+from tests.forked import holders
 from tests.remote.modal_stand_in_calls import Call, Input, ended, failed
 from tests.remote.modal_stand_in_functions import Definition
 
@@ -29,6 +30,7 @@ class Container:
     running: dict[str, Input] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)  # what it has written
     pid: int = 0
+    writes_to: str = ""  # the pipe that it and its children write to
     alive: bool = True
     stopping: bool = False  # takes no more inputs
     interrupted: bool = False  # what runs in it begins again elsewhere
@@ -41,14 +43,15 @@ class Container:
         return [entry.input_id for entry in self.running.values() if entry.call.cancelled]
 
     def kill(self, signal_number: int) -> None:
-        """Send a signal to it; SIGKILL also to its children."""
-        try:
-            if self.pid and signal_number == signal.SIGKILL:
-                os.killpg(self.pid, signal_number)
-            elif self.pid and self.alive:
-                os.kill(self.pid, signal_number)
-        except ProcessLookupError:
-            pass
+        """Send a signal to it; SIGKILL also to its children, in whatever session they are."""
+        pids = [self.pid] if self.pid and self.alive else []
+        if self.pid and signal_number == signal.SIGKILL:
+            pids += [pid for pid in holders(self.writes_to) if pid != os.getpid()]
+        for pid in pids:
+            try:
+                os.kill(pid, signal_number)
+            except ProcessLookupError:
+                pass
 
 
 class Containers:
@@ -112,8 +115,10 @@ class Containers:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
-        container.pid = process.pid
         assert process.stdout
+        reading = process._transport.get_pipe_transport(1).get_extra_info("pipe")  # type: ignore[attr-defined]
+        container.writes_to = f"pipe:[{os.fstat(reading.fileno()).st_ino}]"
+        container.pid = process.pid
         while line := await read_line(process.stdout):
             text = line.decode(errors="replace")
             container.output.append(text)

@@ -17,7 +17,9 @@ from core.train import checkpoint
 from core.train.loop import train
 from remote import names
 from remote import train as remote_train
+from remote.training import attempt as attempts
 from remote.training.attempt import Attempt, Died, Order
+from tests import forked
 from tests.core.train.conftest import files  # noqa: F401
 from tests.core.train.tiny_runs import config, curve, same_bits, samples, weights
 
@@ -32,6 +34,8 @@ class Feed(dict):
 @pytest.fixture
 def cloud(tmp_path, monkeypatch):
     """A Volume that is a folder, and a fast disk that is another one."""
+    monkeypatch.setattr(attempts, "LOOK", 0.05)
+    monkeypatch.setattr(attempts, "TELL", 0.3)
     monkeypatch.setattr(names, "RUNS", tmp_path / "store" / "runs")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "disk"))
     (tmp_path / "disk").mkdir()
@@ -81,17 +85,12 @@ def when_at(step, act):
 
 
 def kill_training():
-    pids = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
-    for pid in pids:
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if "core.train.loop" in command and str(disk()) in command:
-            os.kill(pid, signal.SIGKILL)
+    (pid,) = set(forked.holders(disk() / "train.log")) - {os.getpid()}
+    os.kill(pid, signal.SIGKILL)
 
 
-def test_a_run_is_the_one_that_a_machine_of_ones_own_trains(files, whole, cloud):  # noqa: F811
+def test_a_run_is_the_one_that_a_machine_of_ones_own_trains(files, whole, cloud, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(forked, "FORKED", ())
     status = remote_train.train_run.local(order(files))
     assert (status["state"], status["step"], status["backend"]) == ("done", 60, "modal")
     assert status["price_per_hour"] == 1.5 and status["machine"] == "L4" and status["rented_seconds"] > 0
@@ -157,23 +156,23 @@ def test_a_stop_and_another_launch(files, whole, cloud):  # noqa: F811
 
 def test_a_pause_ends_with_another_wish(files, cloud):  # noqa: F811
     feed, seen = Feed(), []
-    when_at(4, lambda: feed.put("first/wish", {"launch": "a1", "wish": "pause"}))
 
-    def commit():
-        seen.append(read_status(disk()).state)
-
-    def go_on():
+    def wish(what, until):
+        feed.put("first/wish", {"launch": "a1", "wish": what})
         end = time.time() + 60
-        while time.time() < end and read_status(disk()).state != "paused":
-            time.sleep(0.05)
-        seen.append(read_status(disk()).state)
-        feed.put("first/wish", {"launch": "a1", "wish": "go on"})
-        time.sleep(3)
+        while time.time() < end and not until(read_status(disk())):
+            time.sleep(0.02)
+        seen.append(read_status(disk()))
+
+    def pause_and_go_on():
+        wish("pause", lambda status: status.state == "paused")
+        wish("go on", lambda status: status.state == "running" and status.step > seen[0].step)
         feed.put("first/wish", {"launch": "a1", "wish": "stop"})
 
-    threading.Thread(target=go_on, daemon=True).start()
-    status = attempt(cloud, order(files, "train.max_steps=9000"), feed, commit=commit).work()
-    assert status["state"] == "cancelled" and "paused" in seen
+    when_at(4, pause_and_go_on)
+    status = attempt(cloud, order(files, "train.max_steps=9000"), feed).work()
+    assert [at.state for at in seen] == ["paused", "running"] and seen[1].step > seen[0].step
+    assert status["state"] == "cancelled" and status["step"] >= seen[1].step
 
 
 def test_the_time_is_over(files, cloud):  # noqa: F811
@@ -227,10 +226,10 @@ def test_what_is_paid_for_is_counted_over_attempts(files, cloud):  # noqa: F811
     feed = Feed()
     when_at(8, kill_training)
     with pytest.raises(Died):
-        attempt(cloud, order(files, "train.max_steps=200"), feed, began=time.time() - 100).work()
+        attempt(cloud, order(files, "train.max_steps=40"), feed, began=time.time() - 100).work()
     first = read_json(names.RUNS / "first" / "launch.json")["rented_seconds"]
     assert 100 < first < 160
-    status = attempt(cloud, order(files, "train.max_steps=200"), feed, began=time.time() - 10).work()
+    status = attempt(cloud, order(files, "train.max_steps=40"), feed, began=time.time() - 10).work()
     assert first + 10 < status["rented_seconds"] < first + 60
     assert feed["first"]["status"]["rented_seconds"] == pytest.approx(status["rented_seconds"], abs=2)
 

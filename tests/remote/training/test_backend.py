@@ -20,6 +20,7 @@ from remote import calls, link
 from remote.link import CloudError, NoAnswer
 from remote.training import backend as backend_module
 from remote.training.backend import ModalBackend
+from tests import forked
 from tests.core.train.conftest import files  # noqa: F401
 from tests.core.train.tiny_runs import config, curve, same_bits, weights
 from tests.remote.deployed import deployed
@@ -41,8 +42,15 @@ def server(cloud):
 def runs_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "runs"))
     yield tmp_path / "runs"
-    for path in (tmp_path / "runs").glob(".remote/lock"):  # whoever still follows is ended
-        subprocess.run(["pkill", "-f", f"remote.training.follow {path.parent.parent.resolve()}"], check=False)
+    nobody_follows(tmp_path / "runs")
+
+
+def nobody_follows(runs):
+    """End the process that follows the runs, if there is one. Returns whether there was."""
+    pids = forked.holders(runs / ".remote" / "lock")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return bool(pids)
 
 
 def volume(server):
@@ -90,7 +98,7 @@ def test_stopped_found_again_and_gone_on_with(files, server, runs_dir):  # noqa:
     directory = ModalBackend().launch(config(files, "train.max_steps=100000"), "stopped")
     wait(directory, lambda status: status.step > 0)
     # The machine is switched off: nobody follows, and the page that is opened later finds the run by its call.
-    subprocess.run(["pkill", "-f", f"remote.training.follow {runs_dir.resolve()}"], check=True)
+    assert nobody_follows(runs_dir)
     time.sleep(0.3)
     seen = read_status(directory).step
     assert main(["runs", "stopped"]) == 0
