@@ -15,6 +15,7 @@ from core.errors import ConfigError, RunError
 from core.run import Status, create_run, read_status
 from playground import jobs
 from playground.jobs import LocalBackend, last_words, read_log, unused_name
+from tests import warm
 
 TINY = RunConfig.from_dict(
     {
@@ -39,6 +40,16 @@ def backend(no_runs):
 
 
 @pytest.fixture
+def quick(monkeypatch):
+    """Runs of this test need not import their libraries."""
+
+    def begin():
+        monkeypatch.setattr(jobs, "detached", warm.detached)
+
+    return begin
+
+
+@pytest.fixture
 def sleeper(backend):
     """A run whose process does nothing: it does not answer a wish to stop."""
     directory = create_run(TINY, "deaf")
@@ -56,7 +67,7 @@ def wait_for(condition, seconds=300.0):
         time.sleep(0.05)
 
 
-def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, tmp_path):
+def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, quick, tmp_path):
     (tmp_path / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
     config = TINY.with_overrides([f"data.name={tmp_path / 'text.txt'}", "data.val_fraction=0.2"])
     directory = backend.launch(config, "t1")
@@ -78,6 +89,7 @@ def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, tmp_path)
     assert other.progress("t1").metrics == progress.metrics  # nothing was overwritten
 
     # It goes on from there, to another end.
+    quick()
     reached = progress.reached
     with pytest.raises(ConfigError, match="model.d_model"):
         other.resume("t1", ["model.d_model=32"])
@@ -101,7 +113,8 @@ def test_a_run_that_is_killed_while_it_starts_is_failed(backend):
     assert not backend.running()
 
 
-def test_a_run_that_is_stopped_while_it_starts_stops(backend, tmp_path):
+def test_a_run_that_is_stopped_while_it_starts_stops(backend, quick, tmp_path):
+    quick()
     (tmp_path / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
     backend.launch(TINY.with_overrides([f"data.name={tmp_path / 'text.txt'}", "data.val_fraction=0.2"]), "t4")
     backend.stop("t4")
@@ -146,7 +159,8 @@ def test_a_bundled_run_is_not_resumed(backend, monkeypatch, tmp_path):
         backend.resume("given")
 
 
-def test_a_run_that_fails_says_why(backend):
+def test_a_run_that_fails_says_why(backend, quick):
+    quick()
     backend.launch(TINY.with_overrides(["data.name=not-there.txt"]), "t2")
     wait_for(lambda: not backend.status("t2").is_active)
     status = backend.status("t2")

@@ -16,10 +16,11 @@ from core.config import RunConfig
 from core.files import read_jsonl
 from core.run import create_run, read_config, read_status
 from core.sweep import SweepSpec
-from playground import cli, jobs
+from playground import cli, jobs, sweeps
 from playground.jobs import LocalBackend
 from playground.sweep_files import create_sweep, read_sweep, sweep_status
 from playground.sweeps import launch_sweep, resume_sweep, run_sweep, stop_sweep
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 300.0  # seconds
@@ -34,7 +35,9 @@ TINY = {
 
 
 @pytest.fixture
-def config(no_runs):
+def config(no_runs, monkeypatch):
+    for module in (jobs, sweeps):
+        monkeypatch.setattr(module, "detached", warm.detached)
     (no_runs / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
     yield RunConfig.from_dict(TINY).with_overrides([f"data.name={no_runs / 'text.txt'}", "data.val_fraction=0.2"])
     for info in LocalBackend().running():  # however the test ended
@@ -69,8 +72,8 @@ def test_halving_ends_with_the_run_that_was_never_stopped(config, no_runs):
     assert sweep.best.run == "s-02" and said[-1].startswith("best: s-02")
 
     alone = create_run(config.with_overrides(["optim.learning_rate=1e-2"]), "alone")
-    done = subprocess.run([sys.executable, "-m", "core.train.loop", str(alone.resolve())], cwd=ROOT, check=False)
-    assert done.returncode == 0
+    process = warm.Subprocess.Popen([sys.executable, "-m", "core.train.loop", str(alone.resolve())], cwd=ROOT)
+    assert process.wait() == 0
     winner = sweep.runs_dir / "s-02"
     assert curve(winner) == curve(alone)
     a, b = (load_file(directory / "model.safetensors") for directory in (winner, alone))

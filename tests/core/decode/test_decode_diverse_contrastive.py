@@ -14,9 +14,8 @@ from tests.core.decode.decode_helpers import FAMILIES, random_inputs, tiny
 END = 2
 
 
-def states_and_log_probs(model, ids: list[int], text: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Final states (T, D) of all that the decoder reads, and log-probabilities (V,) of what follows."""
-    memory = model.encode(torch.tensor([ids]))
+def states_and_log_probs(model, memory, ids: list[int], text: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Final states (T, D) of all that the decoder reads, and log-probabilities (V,) of what follows. memory: of ids."""
     start = [model.bos_id] if model.is_encoder_decoder else ids
     with torch.no_grad():
         states = model.hidden(torch.tensor([start + text]), memory)[0]
@@ -30,6 +29,7 @@ def mean(total: float, length: int) -> float:
 def plain_diverse_beams(model, ids: list[int], groups: int, size: int, strength: float, new: int, score=mean) -> list:
     """Algorithm 1 of Vijayakumar et al. (2018) with the Hamming diversity. A group is over when `size` of its
     hypotheses have ended, or at the length limit. Returns (score, tokens), best first."""
+    memory = model.encode(torch.tensor([ids]))
     running = [[(0.0, [])] for _ in range(groups)]
     ended: list[list] = [[] for _ in range(groups)]
     for step in range(1, new + 1):
@@ -39,7 +39,7 @@ def plain_diverse_beams(model, ids: list[int], groups: int, size: int, strength:
                 continue
             options = []
             for total, text in running[g]:
-                _, log_probs = states_and_log_probs(model, ids, text)
+                _, log_probs = states_and_log_probs(model, memory, ids, text)
                 for token, log_prob in enumerate(log_probs.tolist()):
                     options.append((total + log_prob - strength * said.count(token), [*text, token]))
             options.sort(key=lambda option: -option[0])
@@ -141,13 +141,14 @@ def test_diverse_beams_in_a_trace() -> None:
 
 def plain_contrastive(model, ids: list[int], k: int, alpha: float, new: int) -> list[int]:
     """Equation 5 of Su et al. (2022)."""
+    memory = model.encode(torch.tensor([ids]))
     text: list[int] = []
     while len(text) < new and END not in text:
-        states, log_probs = states_and_log_probs(model, ids, text)
+        states, log_probs = states_and_log_probs(model, memory, ids, text)
         probabilities = log_probs.exp()
         best, best_score = -1, -math.inf
         for token in probabilities.topk(k).indices.tolist():
-            after, _ = states_and_log_probs(model, ids, [*text, token])
+            after, _ = states_and_log_probs(model, memory, ids, [*text, token])
             cosines = torch.nn.functional.cosine_similarity(after[-1:], states, dim=-1)
             score = (1 - alpha) * float(probabilities[token]) - alpha * float(cosines.max())
             if score > best_score:
@@ -156,10 +157,10 @@ def plain_contrastive(model, ids: list[int], k: int, alpha: float, new: int) -> 
     return text
 
 
-@pytest.mark.parametrize(("k", "alpha"), [(2, 0.6), (4, 0.3), (4, 0.6), (6, 0.9), (3, 1.0), (1, 0.5)])
+@pytest.mark.parametrize(("k", "alpha"), [(2, 0.6), (4, 0.3), (6, 0.9), (3, 1.0)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_contrastive_search_is_the_papers(family: str, k: int, alpha: float) -> None:
-    model, inputs = tiny(family, eos_bias=1.0), random_inputs(8, seed=k)
+    model, inputs = tiny(family, eos_bias=1.0), random_inputs(4, seed=k)
     config = GenerationConfig(strategy="contrastive", top_k=k, penalty_alpha=alpha, max_new_tokens=9)
     found = [hypotheses[0].ids for hypotheses in generate_ids(model, inputs, config)]
     assert found == [plain_contrastive(model, ids, k, alpha, 9) for ids in inputs]
