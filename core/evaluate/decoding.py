@@ -9,17 +9,23 @@ time left can be told from the time that was taken.
 """
 
 import random
+import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
 
 from core.decode.config import GenerationConfig
 
 if TYPE_CHECKING:
     from core.run import Run
 
+T = TypeVar("T")
+R = TypeVar("R")
 ROWS = 320  # sources times beams or samples, decoded together on a CPU
 GPU_ROWS = 1_024
 TOKENS = 16_384  # source tokens times rows of a batch, at most: long sources come in smaller batches
@@ -60,30 +66,113 @@ def translated(
     config: GenerationConfig | None = None,
     assistant: "Run | None" = None,
     done: frozenset[int] = frozenset(),
+    workers: int = 0,
 ) -> Generator[list[Translated] | None, None, None]:
-    """Batches of translations as they are done, and None after each step between. Closing it stops within a step.
+    """Batches of translations as they are done, and None between. Closing it stops within a step.
 
-    done: numbers of sources that are not needed; a batch is left out if all of it is done.
+    done: numbers of sources that are not needed; a batch is left out if all of it is done. workers: batches that are
+    decoded side by side, a thread each; by default as many as PyTorch has threads on a CPU. Small matrices gain less
+    from being cut in two than from a second batch beside them. What is in a batch does not depend on it.
     """
-    from core.decode.search import input_ids, results
+    from core.decode.search import input_ids
 
     config = replace(config or run.config.decode, num_return_sequences=1)
     ids = [input_ids(run, source) for source in sources]
-    most = GPU_ROWS if run.model.device.type == "cuda" else ROWS
-    for batch in batches([len(found or ()) for found in ids], config.rows, most):
-        if all(number in done for number in batch):
-            continue
-        began, found = time.perf_counter(), {}
-        with closing(results(run, [ids[number] for number in batch], config, assistant)) as steps:
-            for step in steps:
-                if step is None:
-                    yield None
-                else:
-                    found[step[0]] = step[1]
-        share = (time.perf_counter() - began) / len(batch)
-        yield [
-            Translated(
-                number, found[row].text, len(found[row].ids), found[row].best.total_logprob, found[row].truncated, share
-            )
-            for row, number in enumerate(batch)
-        ]
+    on_cpu = run.model.device.type == "cpu"
+    found = batches([len(source or ()) for source in ids], config.rows, ROWS if on_cpu else GPU_ROWS)
+    waiting = [batch for batch in found if not all(number in done for number in batch)]
+    workers = min(workers or (torch.get_num_threads() if on_cpu else 1), len(waiting))
+
+    def decode(batch: list[int]) -> Iterator[list[Translated] | None]:
+        return _decoded(run, batch, [ids[number] for number in batch], config, assistant, max(1, workers))
+
+    if workers <= 1:
+        for batch in waiting:
+            yield from decode(batch)
+    else:
+        yield from side_by_side(decode, waiting, workers)
+
+
+def _decoded(
+    run: "Run",
+    batch: list[int],
+    inputs: list[list[int] | None],
+    config: GenerationConfig,
+    assistant: "Run | None",
+    workers: int,
+) -> Iterator[list[Translated] | None]:
+    from core.decode.search import results
+
+    began, found = time.perf_counter(), {}
+    with closing(results(run, inputs, config, assistant)) as steps:
+        for step in steps:
+            if step is None:
+                yield None
+            else:
+                found[step[0]] = step[1]
+    share = (time.perf_counter() - began) / len(batch) / workers
+    lines = []
+    for row, number in enumerate(batch):
+        best = found[row].best
+        lines.append(Translated(number, best.text, len(best.ids), best.total_logprob, found[row].truncated, share))
+    yield lines
+
+
+def side_by_side(
+    work: Callable[[T], Iterator[R | None]], items: Sequence[T], workers: int
+) -> Generator[R | None, None, None]:
+    """What `work` yields of every item, in the order in which it comes, from so many threads; None every 50 ms.
+
+    Each thread computes by itself (PyTorch's products are not divided further). The first error is raised. Closing it,
+    and an error, ends all threads within a step.
+    """
+    threads = torch.get_num_threads()
+    left, came, ended = iter(items), SimpleQueue[tuple[str, Any]](), threading.Event()
+    lock, ready = threading.Lock(), threading.Barrier(workers + 1)
+
+    def follow() -> None:
+        torch.set_num_threads(1)
+        ready.wait()
+        try:
+            while not ended.is_set():
+                with lock:
+                    item = next(left, None)
+                if item is None:
+                    break
+                with closing(_generator(work(item))) as steps:
+                    for found in steps:
+                        if ended.is_set():
+                            return
+                        if found is not None:
+                            came.put(("found", found))
+            came.put(("end", None))
+        except BaseException as error:
+            came.put(("error", error))
+
+    started = [threading.Thread(target=follow, daemon=True, name="translating") for _ in range(workers)]
+    for thread in started:
+        thread.start()
+    ready.wait()
+    torch.set_num_threads(threads)  # what other threads begin with; those above keep their one
+    going = workers
+    try:
+        while going:
+            try:
+                kind, value = came.get(timeout=0.05)
+            except Empty:
+                yield None
+                continue
+            if kind == "error":
+                raise value
+            if kind == "end":
+                going -= 1
+            else:
+                yield value
+    finally:
+        ended.set()
+        for thread in started:
+            thread.join()
+
+
+def _generator(steps: Iterator[R]) -> Generator[R, None, None]:
+    yield from steps

@@ -25,6 +25,7 @@ BENCHMARKS = {
     "training": "train:training",
     "gpt2": "decode:gpt2",
     "translation": "decode:translation",
+    "evaluate": "evaluate:evaluation",
     "small-gpt": "decode:small_gpt",
     "assisted": "decode:assisted",
     "prompt": "decode:prompts",

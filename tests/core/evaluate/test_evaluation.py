@@ -129,6 +129,30 @@ def test_assisted_it_gives_what_greedy_gives(runs):
     assert texts(helped) == texts(plain) and helped.assistant_sha256 == helped.weights_sha256
 
 
+def test_batches_side_by_side_give_the_same(runs):
+    """Threads change neither the translations nor PyTorch's number of threads; closing and errors end them all."""
+    import threading
+
+    import torch
+
+    run, sources, before = load("small", runs), [pair[0] for pair in PAIRS], torch.get_num_threads()
+    alone, three = (
+        {
+            line.number: line.output
+            for batch in decoding.translated(run, sources, workers=workers)
+            for line in batch or ()
+        }
+        for workers in (1, 3)
+    )
+    assert alone == three and sorted(alone) == list(range(len(PAIRS))) and torch.get_num_threads() == before
+    steps = decoding.translated(run, sources, workers=3)
+    next(steps)
+    steps.close()
+    with pytest.raises(ConfigError, match="assistant"):
+        list(decoding.translated(run, sources, GenerationConfig(strategy="assisted"), workers=3))
+    assert not [thread for thread in threading.enumerate() if thread.name == "translating"]
+
+
 # ------------------------------------------------------------------------------------------------ kept and gone on with
 
 
