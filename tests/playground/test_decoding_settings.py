@@ -15,6 +15,7 @@ from playground.tabs.decoding import changing, columns, form
 from playground.tabs.decoding.settings import (
     FIELDS,
     FIRST,
+    MAX_CANDIDATES,
     MAX_COLUMNS,
     STRATEGY_NAMES,
     Settings,
@@ -186,6 +187,14 @@ def test_an_edit_changes_the_chosen_column_only(part, runs):
     assert found.columns[0] == TWO.columns[0]
     assert found.columns[1] == TWO.columns[1] | {"top_p": 0.5, "temperature": 2.0} and preset == ""
     assert edit(part, top_k=0.0, top_p=0.9)[1:] == ("top-p", form.sentence_of({"strategy": "sample", "top_p": 0.9}))
+
+
+def test_contrastive_search_is_offered_as_many_candidates_as_it_takes(part, runs):
+    two = TWO.with_column(1, {"strategy": "contrastive", "top_k": 4})
+    assert edit(part, two, top_k=200)[0].columns[1]["top_k"] == MAX_CANDIDATES
+    place = 7 + list(form.ALL).index("top_k")
+    for column, most in zip(two.columns, (200, MAX_CANDIDATES), strict=True):
+        assert form.shown(WORK, 0, column, True)[place]["maximum"] == most
 
 
 def test_seed_and_length_may_be_the_same_in_all_columns(part, runs):

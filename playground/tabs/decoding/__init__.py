@@ -87,7 +87,7 @@ def build(site: Site = OWN) -> DecodingTab:
 def wire(tab: DecodingTab, header: Header) -> None:
     """Follow the header while the tab is open, and the part that is open."""
     for name, opened in tab.tabs.items():
-        opened.select(None, None, tab.opened, js=f"() => {json.dumps(name)}")
+        opened.select(None, None, tab.opened, js=f"() => {json.dumps(name)}", api_visibility="private")
     gr.on(
         [header.turn(NAME), tab.opened.change],
         tab.refresh,

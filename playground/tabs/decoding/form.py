@@ -11,6 +11,7 @@ from playground.decoding_form import LONGEST, MAX_BEAMS, MAX_SAMPLES, assistants
 from playground.site import Site, here
 from playground.tabs.decoding.settings import (
     FIELDS,
+    MAX_CANDIDATES,
     MAX_DRAFTS,
     MAX_SHOWN,
     STRATEGY_NAMES,
@@ -164,8 +165,10 @@ def _component(name: str, column: Column, acts: list[str], site: Site) -> Any:
     return gr.Slider(field.low, field.high, value, step=field.step, **more)
 
 
-def field_of(name: str, site: Site) -> Field:
-    """The field as the site offers it."""
+def field_of(name: str, site: Site, column: Column | None = None) -> Field:
+    """The field as the site offers it, and for a column's strategy."""
+    if name == "top_k" and column is not None and column.get("strategy") == "contrastive":
+        return ALL[name].within(MAX_CANDIDATES)
     most = {"num_beams": site.beams, "num_samples": site.samples, "max_new_tokens": site.new_tokens,
             "num_return_sequences": site.samples, "min_new_tokens": site.new_tokens}  # fmt: skip
     return ALL[name].within(most[name]) if name in most else ALL[name]
@@ -178,10 +181,11 @@ def shown(work: Work, place: int, column: Column, together: bool, open: bool | N
     names = [name for _, name in choices]
     wanted = column.get("assistant")
     box: dict[str, Any] = {"label": box_label(place, column)} | ({} if open is None else {"open": open})
-    fields = [
-        gr.update(value=field_of(name, here()).shown(column.get(name, FIELDS[name])), visible=name in acts)
-        for name in ALL
-    ]
+    fields = []
+    for name in ALL:
+        field = field_of(name, here(), column)
+        bound: dict[str, Any] = {"maximum": field.high} if name == "top_k" else {}
+        fields.append(gr.update(value=field.shown(column.get(name, FIELDS[name])), visible=name in acts, **bound))
     return [
         gr.update(**box),
         preset_of(column) or OWN_SETTINGS,
@@ -210,6 +214,8 @@ def edited(column: Column, strategy: Any, assistant: Any, drawn: Any, *values: A
             value = float(value)
         if type(FIELDS[name]) is int and isinstance(value, float) and value.is_integer():
             value = int(value)
+        if name == "top_k" and strategy == "contrastive" and type(value) is int:
+            value = min(value, MAX_CANDIDATES)  # the slider may be another strategy's still
         if value is not None and value != FIELDS[name]:
             changed[name] = value
     return changed
