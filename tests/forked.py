@@ -21,6 +21,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import types
 import warnings
@@ -142,6 +143,7 @@ def _interpreter(env: Mapping[str, str] | None) -> None:
     if env is not None:
         os.environ.clear()
         os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in env.items()})
+    tempfile.tempdir = None  # it remembers
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else tokenizers warns of having been forked
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)
     sys.stdout = sys.__stdout__ = _writer(1, "strict")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+import lightning  # noqa: F401  containers that train are forked from this process
+
 from remote import names
 from tests.remote.modal_stand_in import ModalStandIn
 
