@@ -6,18 +6,22 @@ the work computes the open part, and opening a part computes it, if it was not d
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
+from playground.running import page_of
 from playground.site import Site
 
 # Of a dropdown whose choices follow from the work: a page may still hold a value of before, and Gradio would refuse
 # every event that the field is an input of. Whoever reads it takes what is no choice for the first.
 CHANGING: dict[str, Any] = {"allow_custom_value": True}
+PAGES = 1_000  # that are remembered
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
 
 
@@ -35,6 +39,7 @@ class Parts:
     late: gr.State  # changes when the part that is open is found to be of a work before
     tabs: dict[str, gr.Tab]
     parts: dict[str, Any]
+    begun: OrderedDict[str, str] = field(default_factory=OrderedDict)  # page -> the part that it opened last
 
     @property
     def inputs(self) -> list[Any]:
@@ -81,12 +86,20 @@ class Parts:
 
     def opening(self, name: str) -> Callable[..., Any]:
         """What happens when a part is opened: nothing, if all that it shows is there. (What somebody types into it
-        meanwhile would be answered too, and the answer to the opening could come after that.)"""
+        meanwhile would be answered too, and the answer to the opening could come after that.) Of parts that are opened
+        one after the other the last one is open, whichever is drawn first."""
 
         def open_part(work: Any, drawn: dict[str, tuple[Any, ...]], *inputs: Any) -> Any:
+            page = page_of(LocalContext.request.get(None))
+            self.begun[page] = name
+            self.begun.move_to_end(page)
+            while len(self.begun) > PAGES:
+                self.begun.popitem(last=False)
             if name in self.steady and drawn.get(name) == self.seen(work, inputs):
                 return name, gr.skip(), *[gr.skip()] * len(self.parts[name].views)
-            return name, drawn | {name: self.seen(work, inputs)}, *self.modules[name].show(work, *inputs)
+            now_drawn = drawn | {name: self.seen(work, inputs)}
+            shown = self.modules[name].show(work, *inputs)
+            return name if self.begun.get(page, name) == name else gr.skip(), now_drawn, *shown
 
         return open_part
 
@@ -106,10 +119,12 @@ class Parts:
         self.late.change(
             self.catch_up, [self.drawn, self.opened, self.work, *self.inputs], [self.drawn, *self.views], **QUIET
         )
+        # Gradio begins waiting events of different kinds in any order, those of one kind in theirs.
+        in_turn: dict[str, Any] = {"concurrency_id": f"parts: {', '.join(self.parts)}", "concurrency_limit": None}
         for name, part in self.parts.items():
             self.tabs[name].select(
                 self.opening(name), [self.work, self.drawn, *part.inputs], [self.opened, self.drawn, *part.views],
-                **QUIET,
+                **QUIET, **in_turn,
             )  # fmt: skip
             self.modules[name].wire(part, self.work)
 
