@@ -49,7 +49,7 @@ def score_ids(of: "LanguageModel | Run", given: Sequence[int], ids: Sequence[int
 
 
 def rescored(of: "LanguageModel | Run", generation: "Generation", most: int = 2_000) -> "Generation":
-    """The generation with the log-probabilities of teacher forcing, the best hypotheses first, for `most` tokens in all.
+    """The generation with the log-probabilities of teacher forcing, the best hypotheses first, of `most` tokens in all.
 
     Step by step, with a cache and among other rows, single precision rounds otherwise: up to 1e-5 over 200 tokens.
     """
