@@ -78,9 +78,9 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page(browser, server):
-    """A page on the app. Fails the test if the console had an error or a request left the machine."""
+@contextmanager
+def watched(browser, server):
+    """A page on the app. It fails at its end if the console had an error or a request left the machine."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(45_000)
@@ -89,9 +89,22 @@ def page(browser, server):
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(server[0])
-    page.wait_for_selector("#tabs")
+    page.wait_for_selector("#token-strip .token")
     yield page
     context.close()
     assert problems == []
     away = [url for url in requests if not url.startswith((server[0], "data:", "blob:"))]
     assert away == []
+
+
+@pytest.fixture
+def page(browser, server):
+    with watched(browser, server) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def one_page(browser, server):
+    """One page for all tests of a file, as somebody goes on with it: opening one is most of a short test's time."""
+    with watched(browser, server) as page:
+        yield page

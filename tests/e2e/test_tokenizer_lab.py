@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from core import load
@@ -11,6 +12,11 @@ from core.tokenizer.inspect import compare
 
 NAMES = ["enja-transformer", "shakespeare-gpt", "pydocs-llama"]
 TEXT = "First, the 'quick' brown fox — 東京 🙂\n\tjumps over 12345 lazy dogs"
+
+
+@pytest.fixture(scope="module")
+def page(one_page):
+    return one_page
 
 
 def open_part(page, name):

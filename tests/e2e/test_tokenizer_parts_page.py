@@ -16,6 +16,11 @@ def tokenizer():
     return load("enja-transformer").tokenizer
 
 
+@pytest.fixture(scope="module")
+def page(one_page):
+    return one_page
+
+
 def open_part(page, name, text=TEXT):
     if text:
         box = page.locator("#text textarea")

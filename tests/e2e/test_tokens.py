@@ -15,6 +15,12 @@ from tests.e2e.test_page import choose_model, open_tab, say
 RUN = "enja-transformer"
 
 
+@pytest.fixture(scope="module")
+def page(one_page):
+    """These tests follow each other on one page; the later ones choose other tokenizers and models."""
+    return one_page
+
+
 def tokenizer():
     return load(RUN).tokenizer
 
@@ -93,7 +99,7 @@ def test_what_is_saved_and_copied_is_what_python_writes(page, text):
 
 
 def test_of_a_long_text_only_what_is_in_view_is_in_the_page(page):
-    text = "The train had already left when I arrived at the station.\n" * 1_500
+    text = "The train had already left when I arrived at the station.\n" * 500
     n = settle(page, text)
     expect(page.locator("#token-table table")).to_have_attribute("aria-rowcount", str(n + 1))
     assert page.evaluate("document.querySelectorAll('*').length") < 6_000
@@ -104,6 +110,39 @@ def test_of_a_long_text_only_what_is_in_view_is_in_the_page(page):
     page.keyboard.press("Home")
     expect(page.locator('#token-strip [data-i="0"]')).to_be_focused()
     assert page.evaluate("document.querySelectorAll('*').length") < 6_000
+
+
+def test_of_spaces_only_what_is_in_view_is_in_the_page(page):
+    settle(page, " " * 60_000)
+    assert page.evaluate("document.querySelectorAll('*').length") < 20_000
+
+
+def test_special_tokens_are_text_or_tokens_by_a_switch(page):
+    plain = settle(page, "<s>I like it</s>")
+    page.locator("#token-special input").check()
+    parsed = len(tokenizer().encode("<s>I like it</s>", parse_special=True).ids)
+    expect(page.locator("#token-strip .token")).to_have_count(parsed)
+    assert parsed < plain and page.locator("#token-strip .special").count() == 2
+    page.locator("#token-special input").uncheck()
+    expect(page.locator("#token-strip .token")).to_have_count(plain)
+
+
+def test_another_tokenizer_than_the_models(page):
+    settle(page, "def f(x): return x")
+    box = page.locator("#tokenizer input")
+    box.click()
+    page.get_by_role("option", name="of pydocs-llama", exact=True).click()
+    other = load("pydocs-llama").tokenizer.encode("def f(x): return x").ids
+    expect(page.locator("#token-counts")).to_contain_text(counted(len(other)))
+    page.get_by_text("Ids as a list").click()
+    expect(page.locator("#token-ids")).to_have_text(json.dumps(other))
+    box.fill("no-such-tokenizer")
+    box.press("Enter")
+    expect(page.locator("#tokenizer-message")).to_contain_text("no tokenizer 'no-such-tokenizer'")
+    expect(page.locator("#token-strip .token")).to_have_count(len(other))
+    box.click()
+    page.get_by_role("option", name="The model's own").click()
+    expect(page.locator("#token-counts")).to_contain_text(counted(len(tokenizer().encode("def f(x): return x"))))
 
 
 def test_half_a_surrogate_pair_stops_nothing(page):
@@ -122,34 +161,6 @@ def test_half_a_surrogate_pair_stops_nothing(page):
     page.locator("#part-tokens-button").click()
     say(page, "more tea")
     expect(page.locator("#token-text")).to_have_text("more tea")
-
-
-def test_of_spaces_only_what_is_in_view_is_in_the_page(page):
-    settle(page, " " * 60_000)
-    assert page.evaluate("document.querySelectorAll('*').length") < 20_000
-
-
-def test_special_tokens_are_text_or_tokens_by_a_switch(page):
-    plain = settle(page, "<s>I like it</s>")
-    page.locator("#token-special input").check()
-    parsed = len(tokenizer().encode("<s>I like it</s>", parse_special=True).ids)
-    expect(page.locator("#token-strip .token")).to_have_count(parsed)
-    assert parsed < plain and page.locator("#token-strip .special").count() == 2
-
-
-def test_another_tokenizer_than_the_models(page):
-    settle(page, "def f(x): return x")
-    box = page.locator("#tokenizer input")
-    box.click()
-    page.get_by_role("option", name="of pydocs-llama", exact=True).click()
-    other = load("pydocs-llama").tokenizer.encode("def f(x): return x").ids
-    expect(page.locator("#token-counts")).to_contain_text(counted(len(other)))
-    page.get_by_text("Ids as a list").click()
-    expect(page.locator("#token-ids")).to_have_text(json.dumps(other))
-    box.fill("no-such-tokenizer")
-    box.press("Enter")
-    expect(page.locator("#tokenizer-message")).to_contain_text("no tokenizer 'no-such-tokenizer'")
-    expect(page.locator("#token-strip .token")).to_have_count(len(other))
 
 
 def test_a_link_shows_the_same_again(page, server):
