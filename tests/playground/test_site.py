@@ -20,7 +20,7 @@ PUBLIC_ENDPOINTS = {
     "refresh", "refresh_tokenizers", "open_part", "catch_up", "other_page", "choose_word", "type_words", "compare_with",
     "search_vocabulary", "narrow_vocabulary", "page_before", "page_after", "count_unreachable",
     "render_again", "cut_text",
-    "open_tab", "forget", "own_target", "type_target",
+    "open_tab", "give_turn", "find_late", "forget", "own_target", "type_target",
     # Attention
     "open_head", "change_part", "change_average", "change_query", "show", "show_sentence", "another_sentence",
     "count_errors", "stop_counting", "choose_head", "look_at_all", "stop_looking",
@@ -35,6 +35,10 @@ PUBLIC_ENDPOINTS = {
     "start_anew", "write_on", "stop_writing", "grow_tree", "stop_tree", "translate_by_hand", "stop_translation",
     "score_candidates", "show_candidate", "write_assisted", "stop_assisted", "choose_prompts", "run_experiment",
     "stop_experiment",
+    # Evaluate
+    "measure", "go_on_measuring", "stop_measuring", "choose_fields", "show_evaluation", "first_page", "show_lines",
+    "page_back", "page_on", "look_at_line", "act_on_kept", "show_compared", "test_difference", "stop_testing",
+    "open_kept", "measure_text", "stop_measuring_text", "show_page",
     # Training
     "arrive", "follow_run", "draw", "tick", "choose", "table_html",
 }  # fmt: skip
@@ -61,7 +65,7 @@ def test_members_train_on_modal_and_nowhere_else(runs):
     assert {"start_training", "stop_training", "resume_run", "look_at_data", "export", "pull"} <= endpoints(demo)
     # The runs of a hosted page are copies, and its processes end with its container.
     assert not {"rename", "delete", "note", "start"} & endpoints(demo)
-    training, decoding = by_label(demo, "Where")[1], by_label(demo, "Where")[0]
+    training, decoding = by_label(demo, "Where")[-1], by_label(demo, "Where")[0]
     assert [value for _, value in training["choices"]] == ["modal"] == [training["value"]]
     assert [value for _, value in decoding["choices"]] == ["local", "modal"]
 
