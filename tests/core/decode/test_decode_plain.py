@@ -33,7 +33,7 @@ def tiny_runs(tmp_path_factory):
 @pytest.mark.parametrize("family", ["transformer", "gpt"])
 def test_events_come_back_as_they_were(tiny_runs, family, strategy, trace):
     run = tiny_runs[family]
-    config = GenerationConfig(strategy=strategy, max_new_tokens=10, temperature=0.8, **SMALL[strategy])
+    config = GenerationConfig(strategy=strategy, max_new_tokens=7, temperature=0.8, **SMALL[strategy])
     helper = tiny_runs["helper" if family == "gpt" else "helping"] if strategy == "assisted" else None
     packer, unpacker, sent, repeated = Packer(), Unpacker(), 0, 0
     for event in stream(run, [*TEXTS, ""], config, trace=trace, assistant=helper):

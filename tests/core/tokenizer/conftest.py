@@ -74,11 +74,11 @@ ALPHABETS = [
 
 @pytest.fixture(scope="session")
 def nasty_texts() -> list[str]:
-    """The list above and 3,000 generated strings."""
+    """The list above and 1,500 generated strings."""
     generator = random.Random(6)
     words = [w for text in NASTY for w in text.split(" ") if len(w) < 60]
     texts = list(NASTY)
-    for i in range(3000):
+    for i in range(1500):
         if i % 3 == 0:
             texts.append(" ".join(generator.choices(words, k=generator.randint(1, 8))))
         else:
