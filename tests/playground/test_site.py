@@ -30,8 +30,8 @@ PUBLIC_ENDPOINTS = {
     # Embeddings
     "refresh_vectors", "draw_map", "pick_token", "solve", "compute_map", "stop_map", "show_positions",
     # Decoding
-    "decode_columns", "stop_columns", "act_on_columns", "edit_column", "choose_preset", "change_strategy",
-    "show_assistants", "load_recipe", "write_again", "change_sampling", "choose_token", "step_on", "step_back",
+    "decode_columns", "stop_columns", "act_on_columns", "edit_column", "choose_preset", "change_strategy", "show_form",
+    "show_assistants", "suit_model", "load_recipe", "write_again", "draw_next", "choose_token", "step_on", "step_back",
     "start_anew", "write_on", "stop_writing", "grow_tree", "stop_tree", "translate_by_hand", "stop_translation",
     "score_candidates", "show_candidate", "write_assisted", "stop_assisted", "choose_prompts", "run_experiment",
     "stop_experiment",
