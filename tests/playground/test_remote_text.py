@@ -23,6 +23,7 @@ from playground.tabs.decoding import columns, settings
 from playground.tabs.decoding.settings import Settings, dump
 from playground.tabs.decoding.work import Work
 from remote import link
+from tests.forked import forking
 from tests.playground.conftest import FAMILIES, make_run
 from tests.remote.inference_server import inference_server, runs_of
 
@@ -32,7 +33,7 @@ TEXT = "I'd like a cup of coffee."
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with inference_server(tmp_path_factory.mktemp("modal")) as server:
+    with forking(), inference_server(tmp_path_factory.mktemp("modal")) as server:
         yield server
 
 

@@ -19,6 +19,12 @@ def forking() -> Iterator[None]:
 
 
 @pytest.fixture
+def new_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is forked: that it works as it is begun for people, too."""
+    monkeypatch.setattr(forked, "FORKED", ())
+
+
+@pytest.fixture
 def modal_server(tmp_path: Path) -> Iterator[ModalStandIn]:
     """A running stand-in that this process's modal, and processes started from here, speak to."""
     with ModalStandIn(tmp_path / "modal") as server, server.in_this_process():

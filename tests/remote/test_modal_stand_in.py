@@ -185,7 +185,7 @@ def test_dicts_and_queues(modal_server):
 # Apps
 
 
-def test_deployed_from_the_command_line_and_run(modal_server):
+def test_deployed_from_the_command_line_and_run(modal_server, new_interpreters):
     modal_server.secrets = {"wandb-secret": {"WANDB_API_KEY": "key"}}
     deployed = modal_command(modal_server, "deploy", str(SAMPLE))
     assert deployed.returncode == 0 and "App deployed" in deployed.stdout, deployed.stdout + deployed.stderr

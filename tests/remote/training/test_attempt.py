@@ -89,8 +89,7 @@ def kill_training():
     os.kill(pid, signal.SIGKILL)
 
 
-def test_a_run_is_the_one_that_a_machine_of_ones_own_trains(files, whole, cloud, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(forked, "FORKED", ())
+def test_a_run_is_the_one_that_a_machine_of_ones_own_trains(files, whole, cloud, new_interpreters):  # noqa: F811
     status = remote_train.train_run.local(order(files))
     assert (status["state"], status["step"], status["backend"]) == ("done", 60, "modal")
     assert status["price_per_hour"] == 1.5 and status["machine"] == "L4" and status["rented_seconds"] > 0
