@@ -52,7 +52,13 @@ def test_compiled_is_the_same(family, files, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", compile_with)
     found = []
     for compiled in ("false", "true"):
-        settings = ("model.dropout=0", f"train.compile={compiled}", "train.sample_every=0", "train.max_steps=4")
+        settings = (
+            "model.dropout=0",
+            f"train.compile={compiled}",
+            "train.sample_every=0",
+            "train.log_every=1",
+            "train.max_steps=2",
+        )
         directory = create_run(config(files, *settings, family=family), compiled, tmp_path)
         said = []
         train(directory, echo=said.append)
