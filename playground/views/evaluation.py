@@ -97,6 +97,8 @@ def facts_html(evaluation: "Evaluation") -> str:
     facts += ["on Modal" if one.place == "modal" else "", f"data {one.data_sha256[:12]}" if one.data_sha256 else ""]
     facts += [f"weights {one.weights_sha256[:12]}" if one.weights_sha256 else ""]
     lines = [" · ".join(filter(None, facts))]
+    if one.state == "stopped":
+        lines.append("It goes on from there when the same is measured again.")
     if one.truncated:
         lines.append(
             f"{one.truncated:,} source{'s are' if one.truncated != 1 else ' is'} longer than the model’s context: only "

@@ -25,6 +25,8 @@ PARTS = {  # of the tabs: what stands behind the # of the address, and what is t
     "internals": ("tab=Internals", "#lens-figure svg"),
     "embeddings": ("tab=Embeddings", "#embedding-map svg"),
     "next-token": ("tab=Decoding&part=Next+token", "#next-figure svg"),
+    "evaluate": ("tab=Evaluate", "#evaluate-scores section"),  # what was measured last in RUNS_DIR
+    "losses": ("model=pydocs-llama&tab=Evaluate&part=Text", "#losses-shaded .decoding-token"),
     "beam-tree": ("tab=Decoding&part=Beam+tree", "#tree-figure svg"),
 }
 

@@ -105,6 +105,7 @@ def test_a_hosted_page_keeps_nothing_and_offers_less(runs):
                         {"examples": 25}, {"examples": 0}, {"metrics": ["comet"]}):  # fmt: skip
             message, _, _, _ = last(**{"examples": 4} | changed)
             assert "notice-error" in message, changed
+        assert "16 tokens or more" in last(GPT, typed="A text of some length.", stride=1, examples=1)[0]
         steps = asked(examples=4)
         next(steps)
         *_, end = [steps.throw(TextError("The time is over.")), *steps]

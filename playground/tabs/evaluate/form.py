@@ -23,6 +23,7 @@ SOURCES = {
 }  # fmt: skip
 PAIRS = [("English and Japanese sentences", "builtin:enja")]
 TEXTS = [("Python’s language reference", "builtin:pydocs"), ("Passages that are said twice", "builtin:repeats")]
+LEAST_STRIDE = 16  # of a hosted page
 AS_TRAINED, JSON = "own", "json"  # strategies that are no preset
 MOST, MOST_STRANGERS = 1_000_000, 24  # examples, on one's own page and on a hosted one
 LONGEST_COLUMN, LONGEST_JSON = 200, 20_000  # characters of a column’s name, and of settings
@@ -115,6 +116,8 @@ def request_of(run: Run, form: Form, keep: bool = True) -> Request:
     if run.is_translation:
         return replace(request, decode=decode_of(run, form.strategy, form.settings), metrics=_metrics(form.metrics))
     longest = run.config.model.max_seq_len
+    if site.is_hosted and form.stride and _whole("The stride", form.stride, longest) < LEAST_STRIDE:
+        raise ConfigError(f"The stride may be {LEAST_STRIDE} tokens or more here: smaller ones take long.")
     request = replace(
         request, context=_whole("The context", form.context, longest), stride=_whole("The stride", form.stride, longest)
     )
