@@ -92,7 +92,7 @@ def test_every_part_is_filled_on_arrival_and_only_the_open_one_follows(built):
     inputs = [component.value for component in made.inputs]
     settled = ("tiny-gpt", "another text")
     for name in tab.PARTS:
-        message, now, drawn, *views = made.refresh(settled, "", False, name, {}, *inputs)
+        message, now, drawn, *views = made.refresh("Tokenizer", settled, "", False, name, {}, *inputs)
         assert message == "" and now == work("another text") and drawn == {name: made.seen(now, made.own(name, inputs))}
         assert len(views) == len(made.views)
         start = 0
@@ -105,7 +105,7 @@ def test_every_part_is_filled_on_arrival_and_only_the_open_one_follows(built):
 def test_a_tokenizer_that_cannot_be_opened_is_a_sentence_and_nothing_else_changes(built):
     _, made = built
     inputs = [component.value for component in made.inputs]
-    message, *rest = made.refresh(("tiny-gpt", "x"), "no-such-tokenizer", False, "Tokens", {}, *inputs)
+    message, *rest = made.refresh("Tokenizer", ("tiny-gpt", "x"), "no-such-tokenizer", False, "Tokens", {}, *inputs)
     assert 'role="alert"' in message and "no-such-tokenizer" in message and rest == [gr.skip()] * len(rest)
 
 
@@ -150,6 +150,6 @@ def test_a_part_that_shows_all_already_is_not_drawn_when_it_is_opened(built):
 def test_the_tokenizer_that_is_chosen_is_the_one_that_is_shown(built):
     _, made = built
     inputs = [component.value for component in made.inputs]
-    answer = made.refresh(("tiny-gpt", "hello"), "tiny-llama", False, "Tokens", {}, *inputs)
+    answer = made.refresh("Tokenizer", ("tiny-gpt", "hello"), "tiny-llama", False, "Tokens", {}, *inputs)
     assert answer[1] == work("hello", key="tiny-llama")
     assert shown(answer[5])[0] == tokenizers.open_tokenizer("tiny-llama", None).encode("hello").ids

@@ -86,6 +86,8 @@ def build(site: Site = OWN) -> DecodingTab:
 
 def wire(tab: DecodingTab, header: Header) -> None:
     """Follow the header while the tab is open, and the part that is open."""
+    for order in tab.orders:
+        order.render()
     for name, opened in tab.tabs.items():
         opened.select(None, None, tab.opened, js=f"() => {json.dumps(name)}", api_visibility="private")
     gr.on(

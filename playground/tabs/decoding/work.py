@@ -25,5 +25,6 @@ def stamp(work: Work) -> Hashable:
 
 
 def no_order() -> gr.State:
-    """A part's order before there was one. Not 0: the page takes any first value but None for a change."""
-    return gr.State(None)
+    """A part's order before there was one, to be put on the page itself by `wire`: a state within a tab that was never
+    opened counts as changed when an event first has it among its outputs, even if it is left as it is."""
+    return gr.State(None, render=False)

@@ -42,6 +42,7 @@ class TokenizerTab(Parts):
 
     def refresh(
         self,
+        tab: str,
         settled: tuple[str, str],
         key: str | None,
         parse_special: bool,
@@ -52,6 +53,8 @@ class TokenizerTab(Parts):
         """Something changed: the message, the work, what is drawn, and the views of the part that is open."""
         key = key.strip() if isinstance(key, str) else MODELS_OWN
         work = Work(key, settled[0] or None, settled[1], bool(parse_special))
+        if tab != NAME:  # chosen by a link to another tab
+            return [gr.skip()] * (3 + len(self.views))
         try:
             tokenizers.open_tokenizer(work.tokenizer, work.model)
         except UserError as error:
@@ -98,7 +101,7 @@ def wire(tab: TokenizerTab, header: Header) -> None:
     gr.on(
         [header.turn(NAME), tab.tokenizer.change, tab.parse_special.change],
         tab.refresh,
-        [header.settled, tab.tokenizer, tab.parse_special, tab.opened, tab.drawn, *tab.inputs],
+        [header.opened, header.settled, tab.tokenizer, tab.parse_special, tab.opened, tab.drawn, *tab.inputs],
         [tab.message, tab.work, tab.drawn, *tab.views],
         **QUIET,
     )
