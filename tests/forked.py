@@ -32,7 +32,8 @@ from typing import Any, NoReturn
 from unittest import mock
 
 FORKED: Collection[str] = (
-    "core.train.loop", "modal", "modal._container_entrypoint", "playground", "remote.training.follow",
+    "core.train.loop", "modal", "modal._container_entrypoint", "playground", "remote.hosting.hosted",
+    "remote.training.follow",
 )  # fmt: skip
 # Imported again, besides all that is not installed: what keeps threads, or has read variables when it was imported.
 AGAIN = {"modal", "modal_proto", "synchronicity", "huggingface_hub", "wandb", "sitecustomize"}

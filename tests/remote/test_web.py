@@ -6,6 +6,7 @@ import shutil
 import time
 from urllib.parse import urlsplit
 
+import gradio  # noqa: F401  the server is forked from this process
 import httpx
 import pytest
 
@@ -45,10 +46,16 @@ def opens(caller, tab):
     return next(name for name in names if targets[caller.endpoints[name]["targets"][0][0]] == tab)
 
 
-def with_output(caller, name, elem_id):
-    """The endpoint of that name, of several, that changes a component."""
+def with_input(caller, name, elem_id):
+    """The endpoint of that name, of several, that is given what a component shows."""
     wanted = next(c["id"] for c in caller.config["components"] if c["props"].get("elem_id") == elem_id)
-    return next(key for key, dep in caller.endpoints.items() if key.startswith(name) and wanted in dep["outputs"])
+    return next(key for key, dep in caller.endpoints.items() if key.startswith(name) and wanted in dep["inputs"])
+
+
+def kept_runs(server):
+    """What there is beside the hashes of weights, which the server remembers."""
+    assert not [path for path in server.runs.rglob("*") if MARK in path.name]
+    return sorted(path.name for path in server.runs.iterdir() if path.name != ".cache")
 
 
 def refused(answer):
@@ -72,8 +79,9 @@ def test_a_stranger_sees_tokens_attention_and_decoding(stranger):
     tokens = stranger.call("refresh", stranger.default("refresh"))  # of what the server remembers
     assert MARK[:4] in json.dumps(tokens["output"]["data"])
     assert "heatmap" in json.dumps(stranger.call("change_part", stranger.default("change_part"))["output"]["data"])
-    stranger.call(opens(stranger, "Decoding"), [])
-    follows = with_output(stranger, "refresh", "decoding-chips")
+    opened = opens(stranger, "Decoding")
+    assert stranger.call(opened, stranger.default(opened))["success"]
+    follows = with_input(stranger, "refresh", "decoding-opened")
     assert stranger.call(follows, stranger.default(follows))["success"]  # it is of the new text
     assert stranger.call("write_again", stranger.default("write_again"))["success"]
     assert "Ended by itself" in stranger.said and f"{MARK} would like" in stranger.said
@@ -116,7 +124,7 @@ def test_hostile_values_come_to_nothing(stranger, server):
         stranger.call("open_head", stranger.default("open_head"), event_data={"layer": event, "head": MARK})
     assert refused(stranger.call_number(9_999, [MARK])) and refused(stranger.call_number(MARK, []))
     assert refused(stranger.call("settle_text", MARK))
-    assert sorted(path.name for path in server.runs.iterdir()) == ["mine"]
+    assert kept_runs(server) == ["mine"]
     assert httpx.get(f"{server.address}/health").status_code == 200
 
 
@@ -210,7 +218,7 @@ def test_members_start_nothing_on_this_machine(member, server):
     assert refused(member.call("resume_run", [f"../{MARK}", 10, None, [], "loss", "step", 0.6, False]))
     told = member.call("resume_run", ["mine", 100_000, None, [], "loss", "step", 0.6, False])
     assert "trains nothing" in json.dumps(told["output"]["data"])
-    assert sorted(path.name for path in server.runs.iterdir()) == ["mine"]
+    assert kept_runs(server) == ["mine"]
 
 
 def test_a_member_uploads_within_limits_and_exports(member):
