@@ -160,6 +160,8 @@ def comparison_lines(comparison: "Comparison") -> Iterator[str]:
         for system in comparison.systems:
             found = system.scores[metric]
             p = "baseline" if found.p_value is None else f"p = {found.p_value:.4f}"
+            if found.p_value is not None and found.score == comparison.systems[0].scores[metric].score:
+                p = "the same score"  # sacreBLEU's p says nothing then: it is the smallest there is
             middle = f"  ({found.mean:.2f} ± {found.interval:.2f})" if found.mean is not None else ""
             yield f"    {system.name:32} {found.score:8.2f}{middle}  {p}"
 
