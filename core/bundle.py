@@ -18,6 +18,8 @@ from core.evaluate.evaluation import Evaluation, Request, measured
 from core.files import check_name, read_json, read_jsonl, write_json, write_text
 from core.run import BUNDLED, Status, load, read_metrics, save_model
 
+NOTES_END = "\n\n## Scores\n"
+
 
 def bundle(directory: Path, notes: str, target: Path, with_snapshots: bool = False) -> dict[str, object]:
     """Write the bundled run to `target`, measured as it will be used. Returns its scores."""
@@ -67,9 +69,6 @@ def scores_of(evaluation: Evaluation) -> dict[str, object]:
     found |= {"overlap": evaluation.overlap["summary"], "command": evaluation.command}
     rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}
     return {key: value for key, value in rounded.items() if value is not None}
-
-
-NOTES_END = "\n\n## Scores\n"
 
 
 def card(notes: str, scores: dict[str, object], samples: list[dict]) -> str:
