@@ -40,7 +40,7 @@ def figures_spec(
             result = tested.scores.get(metric)
             if result is not None and place < len(names):
                 half[place] = math.nan if result.interval is None else result.interval
-                p[place] = math.nan if result.p_value is None else result.p_value
+                p[place] = _p_value(comparison, metric, result)
         digits = next((digits for key, _, digits, _ in FIGURES if key == metric), DIGITS.get(metric, 2))
         panels.append({
             "title": title_of(metric), "lower": metric in LOWER_IS_BETTER, "digits": digits,
@@ -78,7 +78,7 @@ def table_html(
             shown = escape(shown_score(metric, value))
             shown = f"<b>{shown}</b>" if value is not None and value == best[metric] and len(names) > 1 else shown
             result = tested[place].scores.get(metric) if place < len(tested) else None
-            told = _told(metric, result) if result is not None else ""
+            told = _told(metric, result, _p_value(comparison, metric, result)) if result is not None else ""
             cells += f'<td class="number" data-label="{escape(title_of(metric))}">{shown}{told}</td>'
         rows += f'<tr><th scope="row">{escape(name)}{" (baseline)" if not place else ""}</th>{cells}</tr>'
     head = "".join(
@@ -106,12 +106,23 @@ def signatures_html(comparison: "Comparison | None") -> str:
     )
 
 
-def _told(metric: str, result: Any) -> str:
+def _p_value(comparison: "Comparison | None", metric: str, result: Any) -> float:
+    """The p-value; NaN for the baseline, and where there is no difference to be tested: of equal scores sacreBLEU's
+    bootstrap says the smallest p that there is."""
+    baseline = comparison.systems[0].scores.get(metric) if comparison else None
+    if result.p_value is None or (baseline is not None and baseline.score == result.score):
+        return math.nan
+    return float(result.p_value)
+
+
+def _told(metric: str, result: Any, p: float) -> str:
     parts = []
     if result.interval is not None:
         parts.append(f"{result.mean:.{DIGITS.get(metric, 2)}f} ± {result.interval:.{DIGITS.get(metric, 2)}f}")
-    if result.p_value is not None:
-        parts.append(f"p = {result.p_value:.4f}{'*' if result.p_value < SURE else ''}")
+    if p == p:
+        parts.append(f"p = {p:.4f}{'*' if p < SURE else ''}")
+    elif result.p_value is not None:
+        parts.append("no difference")
     return f'<span class="evaluation-small">{escape(" · ".join(parts))}</span>' if parts else ""
 
 

@@ -92,11 +92,13 @@ def test_scores_that_a_run_came_with():
 def test_lines_mark_what_is_in_no_reference(several):
     outputs = {"greedy": GREEDY, "beam": BEAM} if several else {"greedy": GREEDY}
     lines = side_by_side(REFERENCES, REFERENCES, outputs, "en", "chrf", "input", "", ["bleu", "chrf"])
-    marks = {(line.number, name): marked(line.outputs[name], line.reference, "en") for line in lines for name in outputs}
+    marks = {
+        (line.number, name): marked(line.outputs[name], line.reference, "en") for line in lines for name in outputs
+    }
     shown = lines_html(lines, marks, list(outputs), ["bleu", "chrf"], ("", "en"))
     found = [text for segments in marks.values() for text, known in segments if not known]
     assert re.findall(r"<mark>(.*?)</mark>", shown) == found and {"a ", "books "} <= set(found)
-    assert shown.count("<tr data-line=") == 4 and shown.count("<th scope=\"col\">") == (5 if several else 6)
+    assert shown.count("<tr data-line=") == 4 and shown.count('<th scope="col">') == (5 if several else 6)
     score = lines[0].scores["greedy"]["chrf"]
     assert f"{score:.1f}" in shown
     plain = html.unescape(re.sub("<[^>]+>", "", shown))
@@ -111,7 +113,9 @@ def test_hostile_texts_are_text_and_long_ones_are_cut():
     shown += view.carried_html(HOSTILE, {"bleu": 1, "bleu_signature": HOSTILE})
     shown += kept_html([KeptRow("a", *[HOSTILE] * 5, 0.0), KeptRow("b", *[HOSTILE] * 5, 0.0, "broken", HOSTILE)])
     shown += table_html([HOSTILE], [{"bleu": 1.0}])
-    assert "<script" not in shown and "(nothing)" in shown and len(lines_html(lines[1:], {}, [HOSTILE], [])) < 9 * LONGEST
+    assert (
+        "<script" not in shown and "(nothing)" in shown and len(lines_html(lines[1:], {}, [HOSTILE], [])) < 9 * LONGEST
+    )
     assert "<script" not in figures_spec([HOSTILE], [{"bleu": 1.0}], HOSTILE)
     assert "No sentence fits" in lines_html([], {}, ["a"], [])
 
@@ -140,6 +144,15 @@ def test_compared_scores_stand_with_intervals_and_p_values(method):
     assert ("±" in shown) == (method == "bootstrap") and html.escape(found.metrics["bleu"]) in shown
     best_ter = min(one["ter"] for one in figures)
     assert f"<b>{best_ter:.2f}</b>" in shown and f"<b>{figures[0]['bleu']:.2f}</b>" not in shown
+
+
+def test_equal_scores_are_no_difference():
+    found = paired({"a": GREEDY, "b": list(GREEDY)}, REFERENCES, "en", ("bleu",), "bootstrap", 50)
+    assert found.systems[1].scores["bleu"].p_value < 0.05  # as sacreBLEU has it
+    figures = [{"bleu": one.scores["bleu"].score} for one in found.systems]
+    shown = table_html(["a", "b"], figures, found)
+    assert "no difference" in shown and "p =" not in shown
+    assert np.isnan(unpacked(json.loads(figures_spec(["a", "b"], figures, "", found))["panels"][0]["p"])).all()
 
 
 def test_kept_evaluations_are_chosen_opened_and_deleted():
