@@ -6,7 +6,7 @@ children with an id, a session, signals, files and variables of their own, which
 from where a new interpreter would. Children of such children are forked, too.
 
 It is not seen that a new interpreter comes as far; so each of these modules is also begun as ever somewhere in the
-tests. A child's name is that of its parent: see `holders` for how to find one of somebody else's.
+tests. A child's name is that of its parent: see `writers` for how to find one of somebody else's.
 """
 
 import atexit
@@ -17,6 +17,7 @@ import inspect
 import io
 import logging
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -66,17 +67,22 @@ def forking() -> Iterator[None]:
         yield
 
 
-def holders(file: Path | str) -> list[int]:
-    """Ids of the processes that have a file open; or a pipe, as in "pipe:[123]"."""
+def writers(file: Path | str) -> list[int]:
+    """Ids of the processes that have a file open to write; or a pipe, as in "pipe:[123]"."""
     wanted = str(file.resolve()) if isinstance(file, Path) else file
     found = set()
     for link in glob.iglob("/proc/[0-9]*/fd/*"):
         try:
-            if os.readlink(link) == wanted:
+            # A child that was forked a moment ago still has what its parent has, such as the other ends of pipes.
+            if os.readlink(link) == wanted and _flags(link.replace("/fd/", "/fdinfo/")) & os.O_ACCMODE != os.O_RDONLY:
                 found.add(int(link.split("/")[2]))
         except OSError:  # it has ended, or is not ours
             continue
     return sorted(found)
+
+
+def _flags(information: str) -> int:
+    return int(re.findall(r"^flags:\s*(\d+)", Path(information).read_text(), re.MULTILINE)[0], 8)
 
 
 # --------------------------------------------------------------------------------------------------------- in a child
@@ -129,12 +135,12 @@ def _system(given: dict[str, Any]) -> None:
     # First out of the way, as one of them may have the number that another is to get.
     files = [(target, os.dup(given[name])) for target, name in enumerate(("p2cread", "c2pwrite", "errwrite"))
              if given[name] != -1]  # fmt: skip
-    for target, file in files:
-        os.dup2(file, target)
-    for number in map(int, os.listdir("/dev/fd")):
-        if number > 2 and number not in given["pass_fds"]:
+    for place, file in files:
+        os.dup2(file, place)
+    for file in map(int, os.listdir("/dev/fd")):
+        if file > 2 and file not in given["pass_fds"]:
             try:
-                os.close(number)
+                os.close(file)
             except OSError:  # that of the listing itself
                 pass
 
@@ -146,9 +152,9 @@ def _interpreter(env: Mapping[str, str] | None) -> None:
         os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in env.items()})
     tempfile.tempdir = None  # it remembers
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else tokenizers warns of having been forked
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = sys.__stdout__ = _writer(1, "strict")
-    sys.stderr = sys.__stderr__ = _writer(2, "backslashreplace")
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _writer(1, "strict")  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = _writer(2, "backslashreplace")  # type: ignore[misc]
     again = AGAIN | {name for name, module in sys.modules.items() if "." not in name and not _is_installed(module)}
     for name in list(sys.modules):
         if name.partition(".")[0] in again:

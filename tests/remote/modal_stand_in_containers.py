@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 from modal_proto import api_pb2
 
-from tests.forked import holders
+from tests.forked import writers
 from tests.remote.modal_stand_in_calls import Call, Input, ended, failed
 from tests.remote.modal_stand_in_functions import Definition
 
@@ -46,7 +46,7 @@ class Container:
         """Send a signal to it; SIGKILL also to its children, in whatever session they are."""
         pids = [self.pid] if self.pid and self.alive else []
         if self.pid and signal_number == signal.SIGKILL:
-            pids += [pid for pid in holders(self.writes_to) if pid != os.getpid()]
+            pids += [pid for pid in writers(self.writes_to) if pid != os.getpid()]
         for pid in pids:
             try:
                 os.kill(pid, signal_number)

@@ -85,7 +85,7 @@ def when_at(step, act):
 
 
 def kill_training():
-    (pid,) = set(forked.holders(disk() / "train.log")) - {os.getpid()}
+    (pid,) = set(forked.writers(disk() / "train.log")) - {os.getpid()}
     os.kill(pid, signal.SIGKILL)
 
 

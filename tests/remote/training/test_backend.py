@@ -47,7 +47,7 @@ def runs_dir(tmp_path, monkeypatch):
 
 def nobody_follows(runs):
     """End the process that follows the runs, if there is one. Returns whether there was."""
-    pids = forked.holders(runs / ".remote" / "lock")
+    pids = forked.writers(runs / ".remote" / "lock")
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     return bool(pids)
