@@ -112,6 +112,7 @@ class Writer:
         """
         from core.decode import stream as decode_stream
         from core.decode.plain import Packer
+        from core.decode.scoring import rescored
 
         yield {"call": modal.current_function_call_id() or ""}
         if len(text) > LONGEST:
@@ -123,7 +124,9 @@ class Writer:
         def events(decode: str) -> Iterator[Any]:
             config = settings(decode)
             helper = self._assistant(assistant) if config.strategy == "assisted" else None
-            yield from decode_stream(run, text, config, trace=True, assistant=helper)
+            for event in decode_stream(run, text, config, trace=True, assistant=helper):
+                done = event.generation
+                yield event if done is None else replace(event, generation=rescored(run, done))
 
         going = {column: (events(decode), Packer()) for column, decode in enumerate(decodes)}
         seconds = [0.0] * len(decodes)

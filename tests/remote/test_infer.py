@@ -12,6 +12,7 @@ import pytest
 from core.data.corpus import Pair
 from core.decode import GenerationConfig, generate, stream
 from core.decode.plain import Unpacker
+from core.decode.scoring import rescored
 from core.errors import ConfigError, DataError, RunError, TextError
 from core.evaluate import evaluate
 from core.evaluate.request import Request
@@ -196,7 +197,7 @@ def test_a_stream_is_what_core_streams():
         assert [e.hypothesis for e in events] == [e.hypothesis for e in expected]
         assert [e.beams for e in events] == [e.beams for e in expected]
         assert [e.trace for e in events] == [e.trace for e in expected]
-        assert events[-1].generation.hypotheses == expected[-1].generation.hypotheses
+        assert events[-1].generation.hypotheses == rescored(run, expected[-1].generation).hypotheses
     assert [step[0] for step in steps[:3]] == [0, 1, 2], "side by side"
     seconds = [step[1] for step in steps if step[0] == 0]
     assert seconds == sorted(seconds) and seconds[0] > 0
