@@ -11,7 +11,6 @@ exactly what it would compute alone.
 import torch
 from torch import Tensor
 
-
 FIRST = 32  # positions that there is room for at first; most continuations need no more
 
 

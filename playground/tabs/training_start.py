@@ -205,8 +205,8 @@ def choose_preset(
 
 
 def name_offered(preset_name: str) -> Any:
-    """An update of the field "Name of the run": what a run is called for which none is typed. It is no value, so that an
-    answer which comes late never overwrites what somebody types."""
+    """An update of the field "Name of the run": what a run is called for which none is typed. It is no value, so that
+    an answer which comes late never overwrites what somebody types."""
     return gr.update(placeholder=unused_name(preset_name))
 
 

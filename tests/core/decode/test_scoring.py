@@ -60,8 +60,9 @@ def test_bundled_models_in_single_precision(name):
 @pytest.mark.parametrize("name", ["shakespeare-gpt", "tiny"])
 @pytest.mark.parametrize("strategy", ["greedy", "beam", "sample"])
 def test_sums_over_200_tokens(name, strategy):
-    """By a second implementation, in double precision behind the logits: the sums of what is rescored within 1e-5, those
-    that were made step by step within what single precision leaves of the logits. Beam search ranks by the same sums."""
+    """By a second implementation, in double precision behind the logits: the sums of what is rescored within 1e-5,
+    those that were made step by step within what single precision leaves of the logits. Beam search ranks by the same
+    sums."""
     run = load(name) if name != "tiny" else byte_run("gpt", max_seq_len=256)
     config = GenerationConfig(strategy=strategy, max_new_tokens=200, min_new_tokens=200, num_beams=3, seed=5)
     generation = generate(run, ["To be"], config, trace=strategy == "beam")[0]
