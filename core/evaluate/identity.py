@@ -87,7 +87,7 @@ def software() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version()}
-    for name in ("llm-from-scratch", "torch", "sacrebleu", "tokenizers"):
+    for name in ("llm-from-scratch-playground", "torch", "sacrebleu", "tokenizers"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -228,6 +228,7 @@ def lines_of(result: dict[str, Any]) -> Iterator[str]:
         if value is None or (name == "precision" and value == "float32"):
             continue
         value = value["summary"] if name == "overlap" else value
+        value = int(value) if name in ("words", "bytes") else value  # read from JSON as numbers of any kind
         yield f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}"
     for column in result.get("degeneration", {}).get("columns", ()):
         told = [f"perplexity {column['perplexity']:.2f}"] if column["perplexity"] is not None else []
