@@ -3,10 +3,11 @@
 To begin `python -m core.train.loop` takes four seconds of imports, each time; whoever has imported torch and Lightning
 already forks it in none. Within `forking()`, subprocess.Popen does so for the modules of FORKED. The rest is as ever:
 children with an id, a session, signals, files and variables of their own, which import this project and Modal again,
-from where a new interpreter would. Children of such children are forked, too.
+from where a new interpreter would. Children of such children are forked, too. Only on Linux, and not where there is a
+GPU, whose driver does not survive a fork: there, all is begun as ever.
 
 It is not seen that a new interpreter comes as far; so each of these modules is also begun as ever somewhere in the
-tests. A child's name is that of its parent: see `writers` for how to find one of somebody else's.
+tests. A child's command line is that of its parent: see `writers` for how to find one of somebody else's.
 """
 
 import atexit
@@ -27,14 +28,14 @@ import threading
 import types
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
 FORKED: Collection[str] = (
-    "core.train.loop", "modal", "modal._container_entrypoint", "playground", "remote.hosting.hosted",
-    "remote.training.follow",
+    "core.train.loop", "modal", "modal._container_entrypoint", "playground", "playground.sweeps",
+    "remote.hosting.hosted", "remote.training.follow",
 )  # fmt: skip
 # Imported again, besides all that is not installed: what keeps threads, or has read variables when it was imported.
 AGAIN = {"modal", "modal_proto", "synchronicity", "huggingface_hub", "wandb", "sitecustomize"}
@@ -63,7 +64,8 @@ class Forking(subprocess.Popen):
 
 @contextmanager
 def forking() -> Iterator[None]:
-    with mock.patch.object(subprocess, "Popen", Forking):
+    possible = sys.platform == "linux" and not glob.glob("/dev/nvidia[0-9]*")
+    with mock.patch.object(subprocess, "Popen", Forking) if possible else nullcontext():
         yield
 
 

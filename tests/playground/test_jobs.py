@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import lightning  # noqa: F401  runs that train are forked from this process
 import pytest
 
 from core import child
@@ -15,7 +16,7 @@ from core.errors import ConfigError, RunError
 from core.run import Status, create_run, read_status
 from playground import jobs
 from playground.jobs import LocalBackend, last_words, read_log, unused_name
-from tests import warm
+from tests.forked import forking
 
 TINY = RunConfig.from_dict(
     {
@@ -35,18 +36,8 @@ def backend(no_runs):
     backend = LocalBackend()
     yield backend
     for info in backend.running():
-        if info.status.pid and jobs._is_training(info.status.pid, info.directory):
+        if info.status.pid and info.status.pid != os.getpid():
             os.kill(info.status.pid, signal.SIGKILL)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Runs of this test need not import their libraries."""
-
-    def begin():
-        monkeypatch.setattr(jobs, "detached", warm.detached)
-
-    return begin
 
 
 @pytest.fixture
@@ -67,7 +58,7 @@ def wait_for(condition, seconds=300.0):
         time.sleep(0.05)
 
 
-def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, quick, tmp_path):
+def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, tmp_path):
     (tmp_path / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
     config = TINY.with_overrides([f"data.name={tmp_path / 'text.txt'}", "data.val_fraction=0.2"])
     directory = backend.launch(config, "t1")
@@ -77,6 +68,7 @@ def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, quick, tm
         lambda: any("val_loss" in line for line in backend.progress("t1").metrics) or not backend.status("t1").is_active
     )
     assert backend.status("t1").error == ""
+    assert jobs._is_training(backend.status("t1").pid, directory)
     other = LocalBackend(directory.parent)  # nothing is remembered: any other one can follow and stop it
     assert "stops after this step" in other.stop("t1")
     wait_for(lambda: not other.status("t1").is_active)
@@ -89,12 +81,12 @@ def test_a_run_trains_in_its_own_process_and_stops_when_asked(backend, quick, tm
     assert other.progress("t1").metrics == progress.metrics  # nothing was overwritten
 
     # It goes on from there, to another end.
-    quick()
     reached = progress.reached
     with pytest.raises(ConfigError, match="model.d_model"):
         other.resume("t1", ["model.d_model=32"])
     assert other.progress("t1").resumable
-    other.resume("t1", [f"train.max_steps={reached + 4}", "optim.learning_rate=0.0001"])
+    with forking():
+        other.resume("t1", [f"train.max_steps={reached + 4}", "optim.learning_rate=0.0001"])
     wait_for(lambda: not other.status("t1").is_active)
     progress = other.progress("t1")
     assert (progress.status.state, progress.status.error, progress.reached) == ("done", "", reached + 4)
@@ -113,10 +105,10 @@ def test_a_run_that_is_killed_while_it_starts_is_failed(backend):
     assert not backend.running()
 
 
-def test_a_run_that_is_stopped_while_it_starts_stops(backend, quick, tmp_path):
-    quick()
+def test_a_run_that_is_stopped_while_it_starts_stops(backend, tmp_path):
     (tmp_path / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
-    backend.launch(TINY.with_overrides([f"data.name={tmp_path / 'text.txt'}", "data.val_fraction=0.2"]), "t4")
+    with forking():
+        backend.launch(TINY.with_overrides([f"data.name={tmp_path / 'text.txt'}", "data.val_fraction=0.2"]), "t4")
     backend.stop("t4")
     wait_for(lambda: not backend.status("t4").is_active)
     assert (backend.status("t4").state, backend.status("t4").step) == ("cancelled", 1)
@@ -159,9 +151,9 @@ def test_a_bundled_run_is_not_resumed(backend, monkeypatch, tmp_path):
         backend.resume("given")
 
 
-def test_a_run_that_fails_says_why(backend, quick):
-    quick()
-    backend.launch(TINY.with_overrides(["data.name=not-there.txt"]), "t2")
+def test_a_run_that_fails_says_why(backend):
+    with forking():
+        backend.launch(TINY.with_overrides(["data.name=not-there.txt"]), "t2")
     wait_for(lambda: not backend.status("t2").is_active)
     status = backend.status("t2")
     assert status.state == "failed" and "no file not-there.txt" in status.error

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import lightning  # noqa: F401  runs that train are forked from this process
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,11 +17,11 @@ from core.config import RunConfig
 from core.files import read_jsonl
 from core.run import create_run, read_config, read_status
 from core.sweep import SweepSpec
-from playground import cli, jobs, sweeps
+from playground import cli, jobs
 from playground.jobs import LocalBackend
 from playground.sweep_files import create_sweep, read_sweep, sweep_status
 from playground.sweeps import launch_sweep, resume_sweep, run_sweep, stop_sweep
-from tests import warm
+from tests import forked
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 300.0  # seconds
@@ -35,13 +36,12 @@ TINY = {
 
 
 @pytest.fixture
-def config(no_runs, monkeypatch):
-    for module in (jobs, sweeps):
-        monkeypatch.setattr(module, "detached", warm.detached)
+def config(no_runs):
     (no_runs / "text.txt").write_text("to be or not to be, that is the question\n" * 20)
-    yield RunConfig.from_dict(TINY).with_overrides([f"data.name={no_runs / 'text.txt'}", "data.val_fraction=0.2"])
+    with forked.forking():
+        yield RunConfig.from_dict(TINY).with_overrides([f"data.name={no_runs / 'text.txt'}", "data.val_fraction=0.2"])
     for info in LocalBackend().running():  # however the test ended
-        if info.status.pid and jobs._is_training(info.status.pid, info.directory):
+        if info.status.pid:
             os.kill(info.status.pid, signal.SIGKILL)
 
 
@@ -72,7 +72,7 @@ def test_halving_ends_with_the_run_that_was_never_stopped(config, no_runs):
     assert sweep.best.run == "s-02" and said[-1].startswith("best: s-02")
 
     alone = create_run(config.with_overrides(["optim.learning_rate=1e-2"]), "alone")
-    process = warm.Subprocess.Popen([sys.executable, "-m", "core.train.loop", str(alone.resolve())], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-m", "core.train.loop", str(alone.resolve())], cwd=ROOT)
     assert process.wait() == 0
     winner = sweep.runs_dir / "s-02"
     assert curve(winner) == curve(alone)
@@ -95,7 +95,7 @@ def test_killed_in_the_middle_of_a_trial_it_goes_on(config, no_runs):
     pid = json.loads((made.directory / "status.json").read_text())["pid"]
     os.kill(pid, signal.SIGKILL)
     trial = read_status(second)
-    if trial.is_active and trial.pid and jobs._is_training(trial.pid, second):
+    if trial.is_active and trial.pid:
         os.kill(trial.pid, signal.SIGKILL)
     wait_for(lambda: sweep_status("s").state == "failed")
     assert "sweep --resume s" in sweep_status("s").error
@@ -130,12 +130,14 @@ def test_a_sweep_whose_trial_trains_on_alone_follows_it(config, no_runs):
     assert not [line for line in said if "going on" in line]
 
 
-def test_ctrl_c_stops_cleanly_and_resume_goes_on(config, no_runs, capsys):
+def test_ctrl_c_stops_cleanly_and_resume_goes_on(config, no_runs, monkeypatch, capsys):
     path = no_runs / "tiny.json"
     path.write_text(config.with_overrides(["train.max_steps=100000"]).to_json())
     command = [sys.executable, "-m", "playground", "sweep", "--config", str(path), "--name", "s",
                "--grid", "optim.learning_rate=1e-2,1e-3"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(forked, "FORKED", ())  # new interpreters, as for people
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     trial = no_runs / "runs" / "s-01"
     wait_for(lambda: trial.is_dir() and read_status(trial).step >= 10)
     process.send_signal(signal.SIGINT)
@@ -158,7 +160,8 @@ def test_ctrl_c_stops_cleanly_and_resume_goes_on(config, no_runs, capsys):
     assert [t["step"] for t in result["trials"]] == [status.step + 5] * 2
 
 
-def test_stop_from_elsewhere_and_the_command_line(config, no_runs, capsys):
+def test_stop_from_elsewhere_and_the_command_line(config, no_runs, monkeypatch, capsys):
+    monkeypatch.setattr(forked, "FORKED", ())
     made = launch_sweep(spec(config.with_overrides(["train.max_steps=100000"]), "1e-2,1e-3"), "s")
     trial = made.runs_dir / "s-01"
     wait_for(lambda: trial.is_dir() and read_status(trial).step >= 5)

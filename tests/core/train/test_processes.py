@@ -1,14 +1,15 @@
 """Two processes train as one: the same steps, the same curve."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from core.files import read_jsonl, write_json
 from core.run import create_run, read_status
-from core.train import processes
 from core.train.checkpoint import read_checkpoint
 from core.train.loop import train
 from tests.core.train.tiny_runs import config, curve, samples, weights
-from tests.warm import Subprocess
+from tests.forked import forking
 
 # Dropout is drawn by each process for its own rows, so it is left out where curves are compared.
 SETTINGS = (
@@ -30,13 +31,11 @@ def pair(request, one, files, tmp_path_factory):
     """The same run in one process and in two, the latter stopped in the middle and resumed."""
     several = (*SETTINGS, "train.devices=2", f"train.strategy={request.param}")
     two = create_run(config(files, *several, "train.stop_at=6"), "two", tmp_path_factory.mktemp("runs"))
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "fsdp":
-            patch.setattr(processes, "subprocess", Subprocess)
+    with forking() if request.param == "fsdp" else nullcontext():
         first = train(two)
-        patch.setattr(processes, "subprocess", Subprocess)
-        write_json(two / "config.json", config(files, *several).to_dict())
-        said = []
+    write_json(two / "config.json", config(files, *several).to_dict())
+    said = []
+    with forking():
         second = train(two, resume=True, echo=said.append)
     return one, two, first, second, said
 
@@ -73,11 +72,10 @@ def test_only_the_first_process_writes(pair):
     assert log.count("finished: best validation loss") == 1 and "Traceback" not in log
 
 
-def test_what_goes_wrong_is_one_sentence(files, tmp_path, monkeypatch):
+def test_what_goes_wrong_is_one_sentence(files, tmp_path):
     from core.errors import UserError
 
-    monkeypatch.setattr(processes, "subprocess", Subprocess)
     directory = create_run(config(files, *SETTINGS, "train.devices=2", "model.max_seq_len=2"), "wrong", tmp_path)
-    with pytest.raises(UserError, match="longer than the model's context"):
+    with forking(), pytest.raises(UserError, match="longer than the model's context"):
         train(directory)
     assert read_status(directory).state == "failed"

@@ -19,7 +19,7 @@ from core.train.loop import train
 from core.train.schedule import learning_rate_factor
 from tests.core.train.test_checkpoint import DAMAGES
 from tests.core.train.tiny_runs import config, curve, same_bits, samples, weights
-from tests.warm import Subprocess
+from tests.forked import forking
 
 SETTINGS = ("train.score_examples=5", "train.snapshots=4", "train.max_steps=32")
 
@@ -86,7 +86,8 @@ def test_killed_at_any_write(seed, files, whole, tmp_path, monkeypatch):
 
 def start(directory, *options):
     command = [sys.executable, "-m", "core.train.loop", str(directory), *options]
-    return Subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with forking():
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def wait_for_step(directory, step, process):
