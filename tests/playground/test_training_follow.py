@@ -45,7 +45,7 @@ def followed(runs, tmp_path, monkeypatch):
 def test_on_arrival_what_trains_is_shown(followed):
     follow, compare, name, *values, table, _ = training.arrive("tiny-gpt", *LOOKS)
     shown = named(values)
-    assert follow["value"] == "live" and name == "demo-1" and "10 of 300" in shown["status"]
+    assert follow["value"] == "live" and name["placeholder"] == "demo-1" and "10 of 300" in shown["status"]
     assert list(shown["plot"].data[0].y) == [6.0] and shown["stop"]["visible"] and shown["timer"].active
     assert shown["pause"] == gr.update(visible=True, value="Pause") and 'data-run="live"' in table
 
@@ -101,7 +101,7 @@ def test_the_headers_run_is_shown_when_nothing_trains(runs):
 def test_nothing_trained_yet(no_runs):
     follow, compare, name, *values, table, _ = training.arrive(None, *LOOKS)
     shown = named(values)
-    assert follow["value"] is None and name == "demo-1" and "No run is followed" in shown["status"]
+    assert follow["value"] is None and name["placeholder"] == "demo-1" and "No run is followed" in shown["status"]
     assert "first step" in shown["plot"].layout.annotations[0].text and "no runs yet" in table
 
 

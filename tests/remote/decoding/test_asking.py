@@ -10,6 +10,7 @@ from grpclib import Status
 
 from core.decode import GenerationConfig, generate, stream
 from core.decode.answers import as_plain
+from core.decode.scoring import rescored
 from core.errors import ConfigError, DataError, RunError
 from core.evaluate import store
 from core.evaluate.evaluation import measured
@@ -235,7 +236,7 @@ def test_a_stream_is_what_core_streams(server):
         assert [e.hypothesis for e in found] == [e.hypothesis for e in expected]
         assert [e.trace for e in found] == [e.trace for e in expected]
         assert [e.beams for e in found] == [e.beams for e in expected]
-        assert found[-1].generation.hypotheses == expected[-1].generation.hypotheses
+        assert found[-1].generation.hypotheses == rescored(run, expected[-1].generation).hypotheses
     with pytest.raises(CloudError, match="temperature must be above 0"):
         list(asking.stream("tiny-gpt", "a", broken()))
 
