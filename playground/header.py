@@ -21,6 +21,7 @@ from core.errors import UserError
 from core.hub import Progress, is_hub_name
 from core.run import Run
 from playground import models
+from playground.running import MOMENT, Latest, page_of
 from playground.site import OWN, Site, here
 from playground.views.facts import facts, megabytes
 from playground.views.notice import notice
@@ -124,7 +125,8 @@ def wire_header(header: Header, demo: gr.Blocks) -> None:
 
 def wire_turns(header: Header, tabs: dict[str, gr.Tab]) -> None:
     """Tell the tab that is open of what has changed. Bound when all tabs have asked for their turn."""
-    turns = list(header.turns)
+    turns, latest = list(header.turns), Latest()
+    moment = gr.Number(visible=False, label="Moment")
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
 
     def give_turn(opened: str, *_: Any) -> list[Any]:
@@ -135,12 +137,15 @@ def wire_turns(header: Header, tabs: dict[str, gr.Tab]) -> None:
     )
     for name, tab in tabs.items():
 
-        def open_tab(opened: str, name: str = name) -> list[Any]:
-            if opened == name:  # the first one, when the page opens: it is drawn
+        def open_tab(opened: str, at: Any, request: gr.Request, name: str = name) -> list[Any]:
+            newest = latest.is_latest(page_of(request), name, at)
+            if not newest or opened == name:  # the first one, when the page opens: it is drawn
                 return [gr.skip()] * (1 + len(turns))
             return [name, *give_turn(name)]
 
-        tab.select(open_tab, header.opened, [header.opened, *header.turns.values()], **private)
+        tab.select(
+            open_tab, [header.opened, moment], [header.opened, *header.turns.values()], js=MOMENT, **private
+        )  # fmt: skip
 
 
 def change_model(

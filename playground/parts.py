@@ -6,7 +6,6 @@ the work computes the open part, and opening a part computes it, if it was not d
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -15,13 +14,12 @@ from typing import Any
 import gradio as gr
 from gradio.context import LocalContext
 
-from playground.running import page_of
+from playground.running import MOMENT, Latest, page_of
 from playground.site import Site
 
 # Of a dropdown whose choices follow from the work: a page may still hold a value of before, and Gradio would refuse
 # every event that the field is an input of. Whoever reads it takes what is no choice for the first.
 CHANGING: dict[str, Any] = {"allow_custom_value": True}
-PAGES = 1_000  # that are remembered
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
 
 
@@ -39,7 +37,8 @@ class Parts:
     late: gr.State  # changes when the part that is open is found to be of a work before
     tabs: dict[str, gr.Tab]
     parts: dict[str, Any]
-    begun: OrderedDict[str, str] = field(default_factory=OrderedDict)  # page -> the part that it opened last
+    moment: gr.Number  # when a part was opened, by the page's clock
+    latest: Latest = field(default_factory=Latest)  # which part each page has opened last
 
     @property
     def inputs(self) -> list[Any]:
@@ -87,19 +86,18 @@ class Parts:
     def opening(self, name: str) -> Callable[..., Any]:
         """What happens when a part is opened: nothing, if all that it shows is there. (What somebody types into it
         meanwhile would be answered too, and the answer to the opening could come after that.) Of parts that are opened
-        one after the other the last one is open, whichever is drawn first."""
+        one after the other the last one is open, whichever is begun or drawn first."""
 
-        def open_part(work: Any, drawn: dict[str, tuple[Any, ...]], *inputs: Any) -> Any:
+        def open_part(work: Any, drawn: dict[str, tuple[Any, ...]], *given: Any) -> Any:
             page = page_of(LocalContext.request.get(None))
-            self.begun[page] = name
-            self.begun.move_to_end(page)
-            while len(self.begun) > PAGES:
-                self.begun.popitem(last=False)
+            *inputs, moment = given
+            if not self.latest.is_latest(page, name, moment):
+                return [gr.skip()] * (2 + len(self.parts[name].views))
             if name in self.steady and drawn.get(name) == self.seen(work, inputs):
                 return name, gr.skip(), *[gr.skip()] * len(self.parts[name].views)
             now_drawn = drawn | {name: self.seen(work, inputs)}
             shown = self.modules[name].show(work, *inputs)
-            return name if self.begun.get(page, name) == name else gr.skip(), now_drawn, *shown
+            return name if self.latest.last(page) in (name, "") else gr.skip(), now_drawn, *shown
 
         return open_part
 
@@ -123,8 +121,8 @@ class Parts:
         in_turn: dict[str, Any] = {"concurrency_id": f"parts: {', '.join(self.parts)}", "concurrency_limit": None}
         for name, part in self.parts.items():
             self.tabs[name].select(
-                self.opening(name), [self.work, self.drawn, *part.inputs], [self.opened, self.drawn, *part.views],
-                **QUIET, **in_turn,
+                self.opening(name), [self.work, self.drawn, *part.inputs, self.moment],
+                [self.opened, self.drawn, *part.views], js=MOMENT, **QUIET, **in_turn,
             )  # fmt: skip
             self.modules[name].wire(part, self.work)
 
@@ -149,4 +147,5 @@ def build_parts(
     return {
         "modules": modules, "steady": steady, "stamp": stamp, "work": gr.State(work), "tabs": tabs, "parts": parts,
         "opened": gr.State(next(iter(modules))), "drawn": gr.State(drawn), "late": gr.State(None),
+        "moment": gr.Number(visible=False, label="Moment"),
     }  # fmt: skip

@@ -1,9 +1,11 @@
 """What is being worked on for each page, so that the page can stop it, and a newer request ends an older one."""
 
+import math
+from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -59,6 +61,42 @@ class Running:
 
 def page_of(request: gr.Request | None) -> str:
     return str(getattr(request, "session_hash", None) or "")
+
+
+PAGES = 1_000  # that are remembered
+# The last of an event's inputs becomes the time on the page's clock: milliseconds since the page was opened.
+MOMENT = "(...given) => [...given.slice(0, -1), performance.now()]"
+
+
+class Latest:
+    """What each page has opened last, by its own clock: requests of different events may be begun here in any order.
+
+    >>> latest = Latest()
+    >>> latest.is_latest("page", "Text", 20.0), latest.is_latest("page", "Measure", 10.0)
+    (True, False)
+    """
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._lock = Lock()
+
+    def is_latest(self, page: str, name: str, moment: Any) -> bool:
+        """Whether the page has opened nothing since. Without a moment it is what the page opens now."""
+        with self._lock:
+            when, _ = self._last.get(page, (-math.inf, ""))
+            known = isinstance(moment, (int, float)) and math.isfinite(moment)
+            if known and moment < when:
+                return False
+            self._last[page] = (float(moment) if known else when, name)
+            self._last.move_to_end(page)
+            while len(self._last) > PAGES:
+                self._last.popitem(last=False)
+            return True
+
+    def last(self, page: str) -> str:
+        """The name of what it has opened last."""
+        with self._lock:
+            return self._last.get(page, (0.0, ""))[1]
 
 
 class Asked:

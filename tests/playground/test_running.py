@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from gradio.context import LocalContext
 
-from playground.running import Asked, Running
+from playground.running import PAGES, Asked, Latest, Running
 
 
 @pytest.fixture
@@ -35,3 +35,15 @@ def test_a_newer_job_and_the_page_stop_a_job_that_is_still_shown():
         assert older.stopped and not older.left and not newer.stopped
         running.stop(page)
         assert newer.stopped and not newer.left
+
+
+def test_what_a_page_opened_last_is_open_whatever_is_begun_first():
+    latest = Latest()
+    assert latest.is_latest("a page", "Text", 20.5) and latest.last("a page") == "Text"
+    assert not latest.is_latest("a page", "Measure", 20.0) and latest.last("a page") == "Text"
+    assert latest.is_latest("another", "Measure", 1) and latest.last("a page") == "Text"
+    for odd in (None, float("nan"), float("inf"), "now", [], 30):  # no moment: as it comes
+        assert latest.is_latest("a page", "Compare", odd) and latest.last("a page") == "Compare"
+    for number in range(PAGES):
+        latest.is_latest(str(number), "Text", 1)
+    assert latest.last("a page") == ""

@@ -113,7 +113,7 @@ def test_a_part_that_was_opened_while_the_work_changed_is_drawn_once_more(built)
     _, made = built
     inputs = [component.value for component in made.inputs]
     before, after = work("before"), work("after")
-    part, drawn, *_ = made.opening("Stages")(before, {})
+    part, drawn, *_ = made.opening("Stages")(before, {}, None)
     assert (part, drawn) == ("Stages", {"Stages": made.seen(before)})
     caught = made.catch_up(drawn, part, after, *inputs)
     assert caught == [{"Stages": made.seen(after)}, *made.show(after, "Stages", *inputs)]
@@ -127,11 +127,11 @@ def test_another_tokenizer_of_the_same_name_is_drawn(built):
     now = work("low lower", key="own:mine")
     for size in (260, 262):
         save_own("mine", train_bpe(["low lower lowest"] * 9, vocab_size=size), {})
-        part, drawn, *views = made.opening("Stages")(now, {})
+        part, drawn, *views = made.opening("Stages")(now, {}, None)
         assert f"BPE, {size - 259} merge" in views[1]
-        assert made.opening("Stages")(now, drawn)[1] == gr.skip()
+        assert made.opening("Stages")(now, drawn, None)[1] == gr.skip()
         delete_own("mine")
-        assert made.opening("Stages")(now, drawn)[1] != gr.skip()
+        assert made.opening("Stages")(now, drawn, None)[1] != gr.skip()
 
 
 def test_a_part_that_shows_all_already_is_not_drawn_when_it_is_opened(built):
@@ -140,11 +140,11 @@ def test_a_part_that_shows_all_already_is_not_drawn_when_it_is_opened(built):
     now, drawn = made.work.value, made.drawn.value
     for name in tab.STEADY:
         fields = [component.value for component in made.parts[name].inputs]
-        part, *rest = made.opening(name)(now, drawn, *fields)
+        part, *rest = made.opening(name)(now, drawn, *fields, None)
         assert part == name and rest == [gr.skip()] * len(rest)
-        assert made.opening(name)(work("another"), drawn, *fields)[1] != gr.skip()
+        assert made.opening(name)(work("another"), drawn, *fields, None)[1] != gr.skip()
     typed = ["coff", *[component.value for component in made.parts["Vocabulary"].inputs][1:]]
-    assert made.opening("Vocabulary")(now, drawn, *typed)[1] == drawn | {"Vocabulary": made.seen(now, typed)}
+    assert made.opening("Vocabulary")(now, drawn, *typed, None)[1] == drawn | {"Vocabulary": made.seen(now, typed)}
 
 
 def test_the_tokenizer_that_is_chosen_is_the_one_that_is_shown(built):
