@@ -80,7 +80,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{path.name} is missing in {path.parent.name}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, or too deep
         raise RunError(f"{path.name} in {path.parent.name} is broken: it is not valid JSON ({error}).") from None
     except OSError as error:
         raise RunError(f"{path.name} in {path.parent.name} cannot be read: {error.strerror}.") from None
@@ -113,7 +113,7 @@ def iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     for line in data.split(b"\n")[:-1]:
         try:
             value = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             yield value

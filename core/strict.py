@@ -113,7 +113,7 @@ def parse(text: str, hint: Any) -> Any:
         return text
     try:
         return json.loads(text.lower() if text.lower() in ("true", "false", "none", "null") else text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or too deep
         pass
     try:
         return int(text)  # 1_000 is a number as Python writes it

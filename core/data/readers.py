@@ -157,7 +157,7 @@ def _jsonl_rows(text: str, name: str) -> Iterator[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             raise DataError(f"Line {number:,} of {name} is not valid JSON: {error}.") from None
         if not isinstance(row, dict):
             raise DataError(f'Line {number:,} of {name} must be an object such as {{"text": "..."}}.')
@@ -168,7 +168,7 @@ def _json_rows(text: str, name: str) -> list[dict[str, Any]]:
     """A list of objects, one object that holds such a list, an object of columns, or dialogues with lists inside."""
     try:
         values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is not valid JSON: {error}.") from None
     if isinstance(values, dict):
         lists = {key: value for key, value in values.items() if isinstance(value, list)}

@@ -59,7 +59,7 @@ def evaluating(
         from core.run import load
 
         assistant = placed(load(request.assistant, runs_dir), request)
-    plan = plan_of(run, request, items, runs_dir, assistant)
+    plan = plan_of(run, request, items, runs_dir if keep else None, assistant)
     directory = store.directory_of(run, plan.id, runs_dir) if keep else None
 
     plan = with_command(plan, request, run, runs_dir, directory)
@@ -106,7 +106,7 @@ def placed(run: "Run", request: Request) -> "Run":
 def plan_of(
     run: "Run", request: Request, items: Sequence[Any], runs_dir: Path | None, assistant: "Run | None" = None
 ) -> Evaluation:
-    """The evaluation as it is before any work: its id, and all that it follows from."""
+    """The evaluation as it is before any work: its id, and all that it follows from. runs_dir: None writes nothing."""
     from core.evaluate.identity import (
         data_sha256,
         device_of,

@@ -1,7 +1,7 @@
 """What an evaluation follows from, as hashes: weights, tokenizer, data. The same hashes, the same outputs.
 
-A file's SHA-256 is kept under RUNS_DIR/.cache/hashes with the file's size and times, so that large weights are read for
-it once. Where a file has changed since, its hash is made anew.
+A file's SHA-256 is remembered with the file's size and times, so that large weights are read for it once: in memory
+and, where evaluations are kept, under RUNS_DIR/.cache/hashes. Where a file has changed since, its hash is made anew.
 """
 
 import hashlib
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from core.run import Run
 
 BLOCK = 1 << 20  # bytes read at a time
+MOST_REMEMBERED = 1_000  # files
+
+_remembered_here: dict[Path, tuple[list[int], str]] = {}  # file -> stamp and hash
 
 
 def data_sha256(items: Iterable[Sequence[str] | str]) -> str:
@@ -107,18 +110,26 @@ def _of_file(path: Path, runs_dir: Path | None) -> str:
     try:
         path = path.resolve()  # the hub's cache links to what it keeps
         stamp = _stamp(path)
+        seen, known = _remembered_here.get(path, ([], ""))
+        if seen == stamp:
+            return known
         kept = _kept_at(path, runs_dir)
         known = _remembered(kept, stamp)
-        if known:
-            return known
-        found = hashlib.sha256()
-        with open(path, "rb") as file:
-            while block := file.read(BLOCK):
-                found.update(block)
-        if _stamp(path) == stamp and kept is not None:  # else it is being written: a hash of this moment only
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            write_json(kept, {"file": str(path), "stamp": stamp, "sha256": found.hexdigest()})
-        return found.hexdigest()
+        if not known:
+            found = hashlib.sha256()
+            with open(path, "rb") as file:
+                while block := file.read(BLOCK):
+                    found.update(block)
+            known = found.hexdigest()
+            if _stamp(path) != stamp:  # it is being written: a hash of this moment only
+                return known
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                write_json(kept, {"file": str(path), "stamp": stamp, "sha256": known})
+        if len(_remembered_here) >= MOST_REMEMBERED:
+            _remembered_here.clear()
+        _remembered_here[path] = (stamp, known)
+        return known
     except OSError as error:
         raise RunError(f"{path.name} in {path.parent.name} cannot be read: {error.strerror}.") from None
 

@@ -82,7 +82,10 @@ def _joined(plan: Evaluation, before: Evaluation) -> Evaluation:
         *("created", "state", "scores", "length_classes", "loss_per_token", "perplexity", "tokens", "numbers"),
         *("seconds", "tokens_written", "truncated", "overlap", "degeneration"),
     )
-    return replace(plan, **{name: getattr(before, name) for name in results})
+    joined = replace(plan, **{name: getattr(before, name) for name in results})
+    if plan.kind == "language" and plan.language != before.language:  # which tells what a word is: figures made anew
+        return replace(joined, state="stopped", loss_per_token=None)
+    return joined
 
 
 def _generator(messages: Iterator[Message]) -> Generator[Message, None, None]:

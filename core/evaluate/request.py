@@ -14,6 +14,7 @@ from core.strict import from_dict
 VERSION = 1
 MOST_EXAMPLES = 1_000_000
 MOST_CHARACTERS = 500_000_000  # of what is evaluated on
+LARGEST = 1e15  # a count or a time in an evaluation's file
 MOST_PROMPTS, MOST_NEW_TOKENS = 10_000, 2_000
 
 
@@ -166,7 +167,7 @@ class Evaluation:
     loss_per_token: float | None = None
     perplexity: float | None = None
     tokens: int = 0  # that the loss is a mean of
-    numbers: dict[str, float | None] = field(default_factory=dict)  # of language models: bits_per_byte, words ...
+    numbers: dict[str, int | float | None] = field(default_factory=dict)  # of language models: bits_per_byte, words ...
     truncated: int = 0  # sources longer than the context
     overlap: dict[str, Any] = field(default_factory=dict)  # core.evaluate.overlap.Overlap, or why it is not known
     degeneration: dict[str, Any] = field(default_factory=dict)  # core.evaluate.continuations.measuring
@@ -202,14 +203,41 @@ class Evaluation:
         if "directory" in values or "lines" in values:
             raise RunError("An evaluation's file does not say where it lies: it was written by something else.")
         free = {name: values.get(name, {}) for name in ("overlap", "degeneration")}  # plain values as they are
-        if not all(isinstance(value, dict) for value in free.values()):
-            raise RunError("overlap and degeneration of an evaluation must be objects with keys.")
+        if not _is_overlap(free["overlap"]) or not _is_degeneration(free["degeneration"]):
+            raise RunError(
+                "This evaluation cannot be read: its overlap or its degeneration is not as they are written."
+            )
         plain = {key: value for key, value in values.items() if key != "version" and key not in free}
         try:
             found = from_dict(cls, plain, "evaluation")
         except (ConfigError, TypeError) as error:
             raise RunError(f"This evaluation cannot be read: {error}") from None
+        counts = ("created", "total", "done", "examples", "tokens", "tokens_written", "truncated", "seconds")
+        wrong = next((name for name in counts if not 0 <= getattr(found, name) < LARGEST), "")
+        if wrong:
+            raise RunError(f"This evaluation cannot be read: its {wrong} cannot be {getattr(found, wrong)!r:.40}.")
         return replace(found, **free, directory=str(directory) if directory is not None else "")
+
+
+def _is_overlap(value: Any) -> bool:
+    """{}, or what core.evaluate.evaluation.overlap_of returns."""
+    return isinstance(value, dict) and (not value or isinstance(value.get("summary"), str))
+
+
+def _is_degeneration(value: Any) -> bool:
+    """{}, or what core.evaluate.continuations.measuring returns, as far as it is told in lines."""
+
+    def is_column(column: Any) -> bool:
+        return (
+            isinstance(column, dict)
+            and isinstance(column.get("title"), str)
+            and isinstance(column.get("looping"), (int, float))
+            and all(isinstance(column.get(name, ""), (int, float, type(None))) for name in ("perplexity", "self_bleu"))
+            and isinstance(column.get("mauve", 0.0), (int, float))
+        )
+
+    columns = value.get("columns") if isinstance(value, dict) else None
+    return value == {} or (isinstance(columns, list) and all(map(is_column, columns)))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from core.evaluate.scores import LOWER_IS_BETTER, sentence_scores
 
 Order = Literal["difference", "input", "worst", "best", "length"]
 ORDERS = ("difference", "input", "worst", "best", "length")
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so would be computed by a spreadsheet
 MARKED = 4_000  # words or characters of a text that are marked; what is longer stays as it is
 
 _WORDS = re.compile(r"\w+|[^\w\s]")
@@ -61,6 +62,8 @@ def side_by_side(
         raise DataError(f"There is no order {order!r}; choose {', '.join(ORDERS)}.")
     if len(sources) != len(references):
         raise DataError(f"There are {len(sources):,} sources but {len(references):,} references.")
+    if not references:
+        raise DataError("There is nothing to set side by side: no sentence is there.")
     language = language or guess_language(references)
     wanted = list(dict.fromkeys([metric, *(metrics or ())]))
     scored: dict[str, dict[str, Sequence[float]]] = {}
@@ -180,20 +183,28 @@ def rows(lines: Sequence[Line]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"number": line.number, "source": line.source, "reference": line.reference}
         for name, text in line.outputs.items():
             row[f"{name} text"] = text
-            row |= {f"{name} {metric}": score for metric, score in line.scores[name].items()}
+            row |= {f"{name} {metric}": round(score, 4) for metric, score in line.scores[name].items()}
         table.append(row)
     return table
 
 
 def csv_text(lines: Sequence[Line]) -> str:
-    """The rows as CSV (RFC 4180) with a header."""
-    table = rows(lines)
+    """The rows as CSV."""
+    return table_text(rows(lines))
+
+
+def table_text(table: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of one kind as CSV (RFC 4180) with a header; text that a spreadsheet would compute has a ' before it."""
     out = io.StringIO(newline="")
     if table:
         writer = csv.DictWriter(out, list(table[0]))
         writer.writeheader()
-        writer.writerows(table)
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in table)
     return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return "'" + value if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 
 def json_text(lines: Sequence[Line]) -> str:

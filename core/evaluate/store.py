@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import RunError
-from core.evaluate.request import Evaluation, Output
+from core.evaluate.request import LARGEST, Evaluation, Output
 from core.files import check_name, out_of_space, read_json, write_atomic, write_json
 from core.run import default_runs_dir
 
@@ -40,6 +40,7 @@ ID = re.compile(r"[0-9a-f]{12}")
 LARGEST_RESULT = 20_000_000  # bytes of an evaluation.json that is read
 LARGEST_OUTPUTS = 2_000_000_000  # bytes of an outputs.jsonl
 MOST_LOSSES = 50_000_000  # tokens whose losses are kept
+LARGEST_LOSS = 1e6  # nats of a token
 MOST_LISTED = 2_000
 
 
@@ -220,6 +221,11 @@ def outputs_of(evaluation: Evaluation) -> list[Output]:
     if evaluation.lines or not evaluation.directory:
         return list(evaluation.lines)
     found = read_outputs(Path(evaluation.directory))
+    if evaluation.state == "done" and len(found) != evaluation.total:
+        raise RunError(
+            f"{OUTPUTS} of {evaluation.id} holds {len(found):,} of {evaluation.total:,} outputs: evaluate again, as "
+            "its command says; what is missing is decoded anew."
+        )
     return [found[number] for number in sorted(found)]
 
 
@@ -259,14 +265,16 @@ def append_losses(directory: Path, nats: np.ndarray) -> None:
 
 
 def read_losses(directory: Path) -> np.ndarray:
-    """float32 (N,), of as many tokens as there are; see `clip_losses`."""
+    """float32 (N,), of as many tokens as there are, up to one whose loss cannot be one; see `clip_losses`."""
     try:
         data = (directory / LOSSES).read_bytes()
     except FileNotFoundError:
         return np.empty(0, dtype=np.float32)
     except OSError as error:
         raise RunError(f"{LOSSES} of {directory.name} cannot be read: {error.strerror}.") from None
-    return np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4").astype(np.float32)
+    found = np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4").astype(np.float32)
+    possible = (found >= 0) & (found < LARGEST_LOSS)
+    return found if possible.all() else found[: possible.argmin()]
 
 
 def clip_losses(directory: Path, count: int) -> None:
@@ -327,7 +335,9 @@ def _output(values: dict[str, Any]) -> Output | None:
     if any(type(values.get(name)) is not kind for name, kind in kinds.items()) or values["number"] < 0:
         return None
     tokens, logprob, seconds = (values.get(name, 0) for name in ("tokens", "logprob", "seconds"))
-    if any(isinstance(n, bool) or not isinstance(n, (int, float)) for n in (tokens, logprob, seconds)):
+    if type(tokens) is not int or any(type(n) not in (int, float) for n in (logprob, seconds)):
+        return None
+    if not all(abs(n) < LARGEST for n in (tokens, logprob, seconds)):  # also what is no number
         return None
     plain = (values["number"], values["source"], values["reference"], values["output"])
-    return Output(*plain, int(tokens), float(logprob), values.get("truncated") is True, float(seconds))
+    return Output(*plain, tokens, float(logprob), values.get("truncated") is True, float(seconds))

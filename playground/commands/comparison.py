@@ -1,7 +1,5 @@
 """`eval` with what is kept: listed, shown, deleted, compared by paired tests, and written as tables."""
 
-import csv
-import io
 import json
 import time
 from argparse import Namespace
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import ConfigError, DataError
-from playground.commands.evaluation import as_result, check_files, evaluated, lines_of
+from playground.commands.evaluation import as_result, check_files, evaluated, lines_of, metrics_of
 from playground.commands.output import say, show
 
 if TYPE_CHECKING:
@@ -19,22 +17,21 @@ if TYPE_CHECKING:
     from core.evaluate.significance import Comparison
 
 LISTED = ("bleu", "chrf", "ter", "bits_per_byte")
-FORMULAS = "=+-@\t\r"  # a cell that begins so would be computed by a spreadsheet
 
 
 def kept(args: Namespace) -> None:
-    chosen = [args.list, bool(args.show), bool(args.delete), args.compare is not None]
+    chosen = [args.list, args.show is not None, args.delete is not None, args.compare is not None]
     if sum(chosen) > 1:
         raise ConfigError("Choose one of --list, --show, --delete and --compare.")
     check_files(args)
     if args.list:
         _list(args)
-    elif args.delete:
+    elif args.delete is not None:
         from core.evaluate.store import delete_evaluation
 
         delete_evaluation(args.delete, args.runs_dir)
         show(args, {"id": args.delete, "deleted": True}, [f"The evaluation {args.delete} is deleted."])
-    elif args.show:
+    elif args.show is not None:
         from core.evaluate.store import load_evaluation
 
         evaluation = load_evaluation(args.show, args.runs_dir)
@@ -101,6 +98,7 @@ def _compare(args: Namespace) -> None:
             raise ConfigError("Name at least two evaluations to compare, or two runs: --compare --run A --run B.")
         evaluations = [evaluated(args, name)[0] for name in dict.fromkeys(args.run)]
     check_comparable(evaluations)
+    metrics = metrics_of(args) or None
     names = names_of(evaluations)
     if evaluations[0].kind == "language":
         rows = [{"name": name, **as_result(evaluation)} for name, evaluation in zip(names, evaluations, strict=True)]
@@ -111,10 +109,9 @@ def _compare(args: Namespace) -> None:
         return show(args, {"data": evaluations[0].data, "evaluations": rows}, lines)
     outputs = [outputs_of(evaluation) for evaluation in evaluations]
     references = [output.reference for output in outputs[0]]
-    metrics = tuple(args.metrics.split(",")) if args.metrics else None
     comparison = paired(
         {name: [o.output for o in found] for name, found in zip(names, outputs, strict=True)}, references,
-        evaluations[0].language, metrics, args.method, args.samples,
+        evaluations[0].language, metrics, args.method, args.samples, sources=[output.source for output in outputs[0]],
     )  # fmt: skip
     write_tables(args, evaluations)
     ids = {name: evaluation.id for name, evaluation in zip(names, evaluations, strict=True)}
@@ -182,7 +179,7 @@ def write_tables(args: Namespace, evaluations: "Sequence[Evaluation]") -> None:
 
 
 def side_by_side_rows(evaluations: "Sequence[Evaluation]") -> list[dict[str, Any]]:
-    from core.evaluate.side_by_side import side_by_side
+    from core.evaluate.side_by_side import rows, side_by_side
     from core.evaluate.store import outputs_of
 
     outputs = [outputs_of(evaluation) for evaluation in evaluations]
@@ -190,14 +187,7 @@ def side_by_side_rows(evaluations: "Sequence[Evaluation]") -> list[dict[str, Any
     systems = {name: [o.output for o in found] for name, found in zip(names, outputs, strict=True)}
     sources, references = [o.source for o in outputs[0]], [o.reference for o in outputs[0]]
     order: Any = "difference" if len(evaluations) > 1 else "worst"
-    rows = []
-    for line in side_by_side(sources, references, systems, evaluations[0].language, order=order):
-        row: dict[str, Any] = {"number": line.number, "source": line.source, "reference": line.reference}
-        for name, text in line.outputs.items():
-            row[name] = text
-            row |= {f"{name} {metric}": round(score, 4) for metric, score in line.scores.get(name, {}).items()}
-        rows.append(row)
-    return rows
+    return rows(side_by_side(sources, references, systems, evaluations[0].language, order=order))
 
 
 def loss_rows(evaluation: "Evaluation", runs_dir: Path | None) -> list[dict[str, Any]]:
@@ -228,20 +218,11 @@ def loss_rows(evaluation: "Evaluation", runs_dir: Path | None) -> list[dict[str,
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    from core.evaluate.side_by_side import table_text
     from core.files import write_text
 
-    if path.suffix.lower() == ".json":
-        write_text(path, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
-        return
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]) if rows else [])
-    writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    write_text(path, out.getvalue())
-
-
-def _cell(value: Any) -> Any:
-    return "'" + value if isinstance(value, str) and value.startswith(tuple(FORMULAS)) else value
+    as_json = path.suffix.lower() == ".json"
+    write_text(path, json.dumps(rows, ensure_ascii=False, indent=1) + "\n" if as_json else table_text(rows))
 
 
 def _aligned(cells: Sequence[str]) -> str:

@@ -21,28 +21,21 @@ if TYPE_CHECKING:
     from core.evaluate.request import Evaluation, Request
 
 SHOWN = (
-    *("examples", "bleu", "bleu_signature", "chrf", "chrf_signature", "chrf++", "chrf++_signature", "ter"),
-    *("ter_signature", "exact", "comet", "loss_per_token", "perplexity", "perplexity_per_word", "bits_per_token"),
-    *(
-        "bits_per_byte",
-        "tokens",
-        "words",
-        "bytes",
-        "context",
-        "stride",
-        "strategy",
-        "num_beams",
-        "precision",
-        "overlap",
-    ),
-    *("seconds", "id"),
-)
+    "examples", "bleu", "bleu_signature", "chrf", "chrf_signature", "chrf++", "chrf++_signature", "ter",
+    "ter_signature", "exact", "comet", "loss_per_token", "perplexity", "perplexity_per_word", "bits_per_token",
+    "bits_per_byte", "tokens", "words", "bytes", "context", "stride", "strategy", "num_beams", "precision", "overlap",
+    "seconds", "id",
+)  # fmt: skip
+FACTS = (
+    "language", "device", "precision", "place", "seconds", "truncated", "overlap", "degeneration", "software",
+    "weights_sha256", "tokenizer_sha256", "data_sha256", "length_classes", "directory", "command",
+)  # fmt: skip
 
 
 def eval(args: Namespace) -> None:
     from playground.commands import comparison
 
-    if args.list or args.show or args.delete or args.compare is not None:
+    if args.list or args.show is not None or args.delete is not None or args.compare is not None:
         return comparison.kept(args)
     if len(args.run) != 1:
         raise ConfigError("Name a run to evaluate with --run NAME (several are for --compare).")
@@ -64,6 +57,8 @@ def eval(args: Namespace) -> None:
 
 def check_files(args: Namespace) -> None:
     """What is wrong with the options is said before the work, not after it."""
+    from core.evaluate.significance import MOST_SAMPLES
+
     check_place(args)
     if bool(args.src) != bool(args.ref):
         raise ConfigError("--src and --ref name a pair of files: give both.")
@@ -76,6 +71,8 @@ def check_files(args: Namespace) -> None:
             raise ConfigError(f"There is no directory {path.absolute().parent} to write {flag} in.")
         if suffixes and path.suffix.lower() not in suffixes:
             raise ConfigError(f"{flag} writes .csv or .json, not {path.name[:80]!r}.")
+    if args.compare is not None and args.samples is not None and not 1 <= args.samples <= MOST_SAMPLES:
+        raise ConfigError(f"--samples are 1 to {MOST_SAMPLES:,}, not {args.samples:,}.")
     if args.loss_table and args.no_keep:
         raise ConfigError("--loss-table is made of what is kept: leave --no-keep out.")
 
@@ -140,6 +137,9 @@ def request_of(args: Namespace, config: "RunConfig") -> "Request":
     translates = config.model.family == "transformer"
     if args.text and translates:
         raise ConfigError("--text is for language models; of a translator name files with --src and --ref.")
+    for option in ("context", "stride", "prompts") if translates else ("metrics",):
+        if getattr(args, option) and args.compare is None:
+            raise ConfigError(f"--{option} is for {'language models' if translates else 'translators'}: leave it out.")
     names = ("data", "src", "ref", "text_column", "src_column", "tgt_column", "split", "language")
     texts: dict[str, Any] = {name: getattr(args, name) or "" for name in names}
     return Request(
@@ -154,13 +154,17 @@ def request_of(args: Namespace, config: "RunConfig") -> "Request":
         stride=args.stride,
         device=args.device,
         precision=args.precision,
-        metrics=tuple(name.strip() for name in args.metrics.split(",")) if args.metrics else (),
+        metrics=metrics_of(args) if translates else (),
         overlap=args.overlap,
         prompts=args.prompts,
         new_tokens=args.max_new_tokens or 100,
         strategies=tuple(name.strip() for name in args.strategies.split(",")) if args.strategies else (),
         mauve=args.mauve or "",
     )
+
+
+def metrics_of(args: Namespace) -> tuple[str, ...]:
+    return tuple(name.strip() for name in args.metrics.split(",")) if args.metrics else ()
 
 
 def followed(args: Namespace, steps: "Steps") -> "Evaluation":
@@ -194,24 +198,7 @@ def as_result(evaluation: "Evaluation") -> dict[str, Any]:
         scores |= {name: score.score, f"{name}_signature": score.signature}
     windows = {"context": evaluation.context, "stride": evaluation.stride} if evaluation.kind == "language" else {}
     values = asdict(evaluation)
-    facts = {
-        name: values[name]
-        for name in (
-            *(
-                "language",
-                "device",
-                "precision",
-                "place",
-                "seconds",
-                "truncated",
-                "overlap",
-                "degeneration",
-                "software",
-            ),
-            *("weights_sha256", "tokenizer_sha256", "data_sha256", "length_classes", "directory", "command"),
-        )
-        if values[name] not in ("", {}, (), None)
-    }
+    facts = {name: values[name] for name in FACTS if values[name] not in ("", {}, (), None)}
     return {
         "run": evaluation.run, "data": evaluation.data, "id": evaluation.id, "kind": evaluation.kind,
         "examples": evaluation.examples, **scores, "loss_per_token": evaluation.loss_per_token,
@@ -228,7 +215,7 @@ def lines_of(result: dict[str, Any]) -> Iterator[str]:
         if value is None or (name == "precision" and value == "float32"):
             continue
         value = value["summary"] if name == "overlap" else value
-        value = int(value) if name in ("words", "bytes") else value  # read from JSON as numbers of any kind
+        value = int(value) if name in ("words", "bytes") else value  # of older files
         yield f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}"
     for column in result.get("degeneration", {}).get("columns", ()):
         told = [f"perplexity {column['perplexity']:.2f}"] if column["perplexity"] is not None else []

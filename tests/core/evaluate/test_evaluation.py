@@ -405,6 +405,12 @@ BROKEN = {
     "another id": lambda v: {**v, "id": "0" * 12},
     "another version": lambda v: {**v, "version": 99},
     "a path": lambda v: {**v, "directory": "/etc"},
+    "a time that cannot be": lambda v: {**v, "created": 1e300},
+    "a negative count": lambda v: {**v, "examples": -1},
+    "a number of thousands of digits": '{"id": ' + "9" * 5_000 + "}",
+    "nested too deep": '{"id": ' + "[" * 100_000,
+    "an overlap without a sentence": lambda v: {**v, "overlap": {"pairs": 1}},
+    "columns that are none": lambda v: {**v, "degeneration": {"columns": [{"title": "greedy"}]}},
     "settings that cannot be": lambda v: {**v, "decode": {"top_p": 7}},
 }
 
@@ -430,8 +436,48 @@ def test_outputs_are_read_strictly(runs):
     directory = store.find_evaluation(found.id, runs)
     for line in ({"number": -1, "source": "", "reference": "", "output": ""}, {"number": "1"}, {"number": 10**9}):
         append_jsonl(directory / store.OUTPUTS, line)
-    (directory / store.OUTPUTS).open("ab").write(b"\xff\xfe\n[]\nnull\n")
+    line = b'{"number": 0, "source": "", "reference": "", "output": "", "tokens": %b, "logprob": %b}\n'
+    hostile = [line % values for values in ((b"1e999", b"0"), (b"1", b"NaN"), (b"9" * 5_000, b"0"), (b"1", b"9" * 400))]
+    hostile += [b"\xff\xfe\n[]\nnull\n", b"[" * 100_000 + b"\n"]
+    with (directory / store.OUTPUTS).open("ab") as file:
+        file.writelines(hostile)
     assert texts(load_evaluation(found.id, runs)) == texts(found)
+
+
+def test_outputs_that_were_lost_are_told_and_made_anew(runs):
+    run = load("small", runs)
+    found = measured(run, REQUEST, runs)
+    path = store.find_evaluation(found.id, runs) / store.OUTPUTS
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    with pytest.raises(RunError, match=f"{len(PAIRS) - 1} of {len(PAIRS)}"):
+        store.outputs_of(load_evaluation(found.id, runs))
+    assert texts(measured(run, REQUEST, runs)) == texts(found)
+
+
+def test_losses_that_cannot_be_are_measured_again(runs):
+    run, asked = load("writer", runs), Request(documents=TEXTS * 10, context=24, stride=7)
+    whole = measured(run, asked, runs)
+    directory = store.find_evaluation(whole.id, runs)
+    for wrong in (np.nan, -1.0, 1e30):
+        losses = store.read_losses(directory)
+        losses[40] = wrong
+        (directory / store.LOSSES).write_bytes(losses.astype("<f4").tobytes())
+        store.write_evaluation(directory, replace(whole, state="stopped", loss_per_token=None))
+        assert measured(run, asked, runs).loss_per_token == whole.loss_per_token
+
+
+def test_the_language_tells_what_words_are(runs):
+    run = load("writer", runs)
+    words = measured(run, Request(documents=("one two three",)), runs)
+    again = measured(run, Request(documents=("one two three",), language="ja"), runs)
+    assert again.id == words.id and again.loss_per_token == words.loss_per_token
+    assert words.numbers["words"] == 3 and again.numbers["words"] is None
+
+
+def test_what_is_not_kept_writes_nothing(runs):
+    before = sorted(runs.rglob("*"))
+    measured(load("small", runs), REQUEST, runs, keep=False)
+    assert sorted(runs.rglob("*")) == before
 
 
 @pytest.mark.parametrize("id", ["..", "../../etc", "", "abc", "zzzz", "0" * 13, "ABCD"])

@@ -97,7 +97,8 @@ def test_tables_hold_everything_and_names_cannot_collide():
     columns += [f"{name} {what}" for name in outputs for what in ("text", "chrf", "bleu")]
     assert list(table[0]) == columns and [row["number"] for row in table] == numbers(lines)
     read = list(csv.DictReader(io.StringIO(csv_text(lines), newline="")))
-    assert [{key: str(value) for key, value in row.items()} for row in table] == read
+    formulas = [row | {"number text": "'=1+1"} if row["number text"] == "=1+1" else row for row in table]
+    assert [{key: str(value) for key, value in row.items()} for row in formulas] == read != table
     assert json.loads(json_text(lines))[0] == {
         "number": lines[0].number, "source": lines[0].source, "reference": lines[0].reference,
         "outputs": lines[0].outputs, "scores": lines[0].scores,
