@@ -51,6 +51,11 @@ class Running:
         with self._lock:
             return self._jobs.get(page_of(request)) is job
 
+    def is_busy(self, request: gr.Request | None) -> bool:
+        """Whether the page has a job that is at work."""
+        with self._lock:
+            return page_of(request) in self._jobs
+
     def leave(self, about: Hashable = None) -> None:
         """The page that asks shows something about `about` now: its job about anything else ends, and is not shown."""
         with self._lock:

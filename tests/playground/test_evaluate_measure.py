@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import closing
 from dataclasses import replace
 
 import gradio as gr
@@ -11,7 +12,7 @@ from core import load
 from core.decode.presets import with_preset
 from core.errors import TextError, UserError
 from core.evaluate import store
-from core.evaluate.evaluation import measured
+from core.evaluate.evaluation import evaluating, measured
 from core.evaluate.request import Request
 from core.evaluate.scores import sentence_scores
 from playground.site import OWN, PUBLIC, on
@@ -93,6 +94,34 @@ def test_what_is_stopped_goes_on(runs, monkeypatch):
             if number in kept} == kept  # fmt: skip
     *_, end = measuring.go_on_measuring(PAGE, None)
     assert "nothing to go on with" in end[0]
+
+
+def test_what_was_stopped_goes_on_from_the_list(runs, monkeypatch):
+    monkeypatch.setattr("core.evaluate.decoding.ROWS", 1)
+    run = load("tiny-transformer")
+    greedy = with_preset(run.config.decode, "greedy")
+
+    def stopped(**given):
+        """The id of what was stopped after its first step."""
+        with closing(evaluating(run, Request(decode=greedy, metrics=("bleu",), **given), runs)) as steps:
+            while next(steps).done < 1:
+                pass
+        return next(one.id for one in store.list_evaluations(runs) if one.evaluation.state == "stopped")
+
+    def opened(id, before=None):
+        return measuring.turn_to_evaluation(PAGE, id, None, "worst", "chrf", "", before)
+
+    id = stopped(data="builtin:enja", max_examples=3)
+    wanted, go_on, *results = opened(id)
+    assert go_on.visible and wanted[0] == "tiny-transformer" and len(results) == measuring.RESULTS
+    *_, (message, _, _, _, _, same, *_) = measuring.go_on_measuring(PAGE, wanted)
+    assert message == "" and same == id and store.load_evaluation(id, runs).state == "done"
+    assert not opened(id, wanted)[1].visible and not opened("0" * 12)[1].visible
+    pairs = (("coffee", "コーヒー"), ("a cup", "一杯"))  # texts that only the page which they were typed into knows
+    id = stopped(pairs=pairs, as_given=True, title="typed sentences")
+    typed = Request(pairs=pairs, as_given=True, title="typed sentences", decode=greedy, metrics=("bleu",))
+    assert not opened(id)[1].visible and not opened(id, wanted)[1].visible
+    assert opened(id, ("tiny-transformer", typed, "local"))[1].visible
 
 
 def test_a_hosted_page_keeps_nothing_and_offers_less(runs):

@@ -36,7 +36,7 @@ PUBLIC_ENDPOINTS = {
     "score_candidates", "show_candidate", "write_assisted", "stop_assisted", "choose_prompts", "run_experiment",
     "stop_experiment",
     # Evaluate
-    "measure", "go_on_measuring", "stop_measuring", "choose_fields", "show_evaluation", "first_page", "show_lines",
+    "measure", "go_on_measuring", "stop_measuring", "choose_fields", "turn_to_evaluation", "first_page", "show_lines",
     "page_back", "page_on", "look_at_line", "act_on_kept", "show_compared", "test_difference", "stop_testing",
     "open_kept", "measure_text", "stop_measuring_text", "show_page",
     # Training

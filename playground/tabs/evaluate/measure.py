@@ -28,6 +28,7 @@ from playground.tabs.evaluate.measuring import (
     measure,
     show_evaluation,
     stop_measuring,
+    turn_to_evaluation,
 )
 from playground.views.evaluation import carried_html, title_of
 from playground.views.notice import notice
@@ -102,9 +103,9 @@ def build(site: Site, work: Work) -> MeasurePart:
                 visible=first == BUILTIN, elem_id="evaluate-builtin", **CHANGING,
             )  # fmt: skip
             with gr.Row(visible=False) as files_row:
-                file = gr.File(label="Sources, or a table of both", type="filepath", height=110, min_width=150,
+                file = gr.File(label="Sources, or a table of both", type="filepath", height=150, min_width=150,
                                file_types=form.UPLOADS, elem_id="evaluate-file", visible=not hosted)  # fmt: skip
-                references = gr.File(label="References, if they are a file of their own", type="filepath", height=110,
+                references = gr.File(label="References, if they are a file of their own", type="filepath", height=150,
                                      min_width=150, file_types=[".txt"], elem_id="evaluate-references",
                                      visible=not hosted)  # fmt: skip
             with gr.Row(visible=False) as hub_row:
@@ -187,8 +188,8 @@ def wire(part: MeasurePart, work: gr.State) -> None:
     part.run.click(measure, [work, *part.fields], outputs, **once)
     part.go_on.click(go_on_measuring, part.asked, outputs, **once)
     part.stop.click(stop_measuring, None, None, queue=False, show_progress="hidden", api_visibility="private")
-    drawing = [part.shown, part.drawn, beside.order, beside.metric, beside.contains]
-    part.shown.change(show_evaluation, drawing, part.results, **QUIET)
+    drawing = [part.shown, part.drawn, beside.order, beside.metric, beside.contains, part.asked]
+    part.shown.change(turn_to_evaluation, drawing, [part.asked, part.go_on, *part.results], **QUIET)
 
 
 def show(

@@ -32,6 +32,8 @@ from playground.views.notice import notice
 EVERY = 0.3  # seconds between two pictures
 RESULTS = 5 + 5  # values of what is shown of an evaluation: see `show_evaluation`
 
+OWN_DATA = "the validation split of"  # so begins the name of what a run keeps for validation
+
 _running = Running()
 
 
@@ -130,6 +132,33 @@ def show_evaluation(id: Any, drawn: Any, order: Any, metric: Any, contains: Any)
         found.stamp, scores_html(found.evaluation, found.how), lengths_spec(found.evaluation),
         *written(found.evaluation), *lines.show_lines(id, order, metric, contains, 1),
     ]  # fmt: skip
+
+
+def turn_to_evaluation(
+    request: gr.Request, id: Any, drawn: Any, order: Any, metric: Any, contains: Any, asked: Any
+) -> list[Any]:
+    """Another evaluation is shown: what is asked for by going on, the button for that, and `results`."""
+    return [*_going_on(request, id, asked), *show_evaluation(id, drawn, order, metric, contains)]
+
+
+def _going_on(request: gr.Request, id: Any, asked: Any) -> list[Any]:
+    """Of what was stopped, whoever has stopped it: the request once more. Typed texts are known to their page alone."""
+    if _running.is_busy(request):  # it shows its own buttons
+        return [gr.skip(), gr.skip()]
+    try:
+        found = outcomes.outcome(id).evaluation
+    except UserError:
+        return [None, gr.Button(visible=False)]
+    if found.state != "stopped" or here().is_hosted:
+        return [gr.skip(), gr.Button(visible=False)]
+    wanted = found.request
+    if not wanted.is_own or found.data.startswith(OWN_DATA):
+        return [(found.run, wanted, MODAL if found.place == "modal" else LOCAL), gr.Button(visible=True)]
+    same = (
+        isinstance(asked, tuple) and len(asked) == 3 and asked[0] == found.run
+        and replace(asked[1], pairs=None, documents=None) == wanted
+    )  # fmt: skip
+    return [gr.skip(), gr.Button(visible=same)]
 
 
 def written(evaluation: Evaluation) -> list[str]:
