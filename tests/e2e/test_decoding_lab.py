@@ -177,6 +177,12 @@ def test_the_experiment_is_run_and_stopped(page):
 
 
 def test_hostile_texts_are_shown_and_not_run(page):
+    page.locator("#degeneration-strategies").get_by_label("Minimum Bayes risk, 16", exact=True).uncheck()
+    tokens = page.locator("#degeneration-tokens").get_by_label(re.compile("number input"))
+    tokens.fill("5")
+    tokens.press("Enter")
+    expect(page.locator("#degeneration-run")).to_be_visible()
+    page.locator("#degeneration-run").click()
     expect(page.locator(".degeneration-prompt").first).to_contain_text("<script>hacked = 1</script>")
     expect(page.locator("#degeneration-run")).to_be_visible()
     page.locator("#text textarea").fill(HOSTILE)

@@ -43,6 +43,8 @@ const ask = () => {
   if (!pending || pending === asked || !element.offsetParent) return;
   asked = pending;
   trigger('select', {});
+  // A drawing that was on its way may take the answer's place: ask again as long as nothing is told.
+  setTimeout(() => { asked = null; ask(); }, 4000);
 };
 new IntersectionObserver(ask).observe(element);
 watch('value', ask);
