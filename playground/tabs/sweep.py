@@ -61,6 +61,7 @@ class SweepTab:
     seen: gr.State  # what the page shows of the followed sweep, so that nothing is drawn twice
     reckon: Callable[..., str] | None = None  # what it costs, from `reckoned`; known once the events are bound
     reckoned: list[Any] = field(default_factory=list)
+    fold: gr.Accordion | None = None  # that it is folded into: the cost is told when it is opened
 
     @property
     def form(self) -> list[Any]:
@@ -75,7 +76,8 @@ class SweepTab:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         demo.load(arrive, None, [self.follow, self.name, *self.shown], **quiet)
         if self.reckon is not None:
-            demo.load(self.reckon, self.reckoned, self.cost, **quiet)
+            told = self.fold.expand if self.fold is not None else demo.load
+            told(self.reckon, self.reckoned, self.cost, **quiet)
 
 
 def build(own_preset: bool = True) -> SweepTab:

@@ -64,8 +64,11 @@ def build(model: str | None = None, text: str = "", site: Site = OWN) -> Trainin
     with gr.Column(visible=site.launch):
         on_modal = training_modal.build()
     # A sweep is a process, and that of a hosted page would end with its container.
-    with gr.Accordion("Sweep: try several values", open=False, elem_id="training-sweep", visible=not site.is_hosted):
+    with gr.Accordion(
+        "Sweep: try several values", open=False, elem_id="training-sweep", visible=not site.is_hosted
+    ) as fold:
         tried = sweep.build(own_preset=False)
+    tried.fold = fold
     return TrainingTab(start, preview, close, follow, runs, on_modal, tried, site)
 
 
