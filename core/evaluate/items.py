@@ -30,6 +30,10 @@ def items_of(run: "Described", request: Request) -> list[Any]:
     from core.evaluate import read_data, read_pairs, validation_split
     from core.tokenizer.base import clean_text
 
+    def as_read(text: str) -> str:
+        """As it comes back from the file that given texts are kept in."""
+        return clean_text(text.replace("\r\n", "\n"))
+
     translates = run.is_translation
     if (request.documents is not None and translates) or (
         (request.pairs is not None or request.src) and not translates
@@ -66,9 +70,9 @@ def items_of(run: "Described", request: Request) -> list[Any]:
     if len(items) > MOST_EXAMPLES:
         raise DataError(f"There are {len(items):,} examples, of which {MOST_EXAMPLES:,} can be used: ask for fewer.")
     if translates:
-        items = [Pair(clean_text(item[0]), clean_text(item[1])) for item in items]
+        items = [Pair(as_read(item[0]), as_read(item[1])) for item in items]
     else:
-        items = [text for text in map(clean_text, items) if text.strip()]
+        items = [text for text in map(as_read, items) if text.strip()]
         if not items:
             raise DataError("There is nothing to evaluate on: the text is empty.")
     size = sum(len(item) if isinstance(item, str) else len(item[0]) + len(item[1]) for item in items)

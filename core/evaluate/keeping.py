@@ -78,10 +78,13 @@ def _before(directory: Path) -> Evaluation | None:
 
 def _joined(plan: Evaluation, before: Evaluation) -> Evaluation:
     """What is asked for now, with what came out before: the same job, perhaps with other metrics."""
-    results = (
+    results: tuple[str, ...] = (
         *("created", "state", "scores", "length_classes", "loss_per_token", "perplexity", "tokens", "numbers"),
         *("seconds", "tokens_written", "truncated", "overlap", "degeneration"),
     )
+    if plan.place == "modal":  # and what only the container could tell
+        results += ("total", "examples", "language", "device", "precision", "software")
+        results += ("data_sha256", "weights_sha256", "tokenizer_sha256", "assistant_sha256")
     joined = replace(plan, **{name: getattr(before, name) for name in results})
     if plan.kind == "language" and plan.language != before.language:  # which tells what a word is: figures made anew
         return replace(joined, state="stopped", loss_per_token=None)
@@ -130,6 +133,8 @@ class _Job:
                 if self.directory is not None:
                     store.clip_losses(self.directory, self.count)
             self.plan = replace(self.plan, **message)
+            if "total" in message:  # what a killed process has left tells of how many
+                self.keep()
         elif isinstance(message, str):
             self.what = message
         self._last = time.monotonic()

@@ -35,6 +35,8 @@ def kept(args: Namespace) -> None:
         from core.evaluate.store import load_evaluation
 
         evaluation = load_evaluation(args.show, args.runs_dir)
+        if args.output:
+            write_outputs(args.output, evaluation)
         write_tables(args, [evaluation])
         result = {
             "state": evaluation.state,
@@ -103,6 +105,7 @@ def _compare(args: Namespace) -> None:
     if evaluations[0].kind == "language":
         rows = [{"name": name, **as_result(evaluation)} for name, evaluation in zip(names, evaluations, strict=True)]
         keys = ("loss_per_token", "perplexity", "perplexity_per_word", "bits_per_byte")
+        write_tables(args, evaluations)
         lines = [_aligned(["", *keys])] + [
             _aligned([row["name"], *(_number(row.get(key)) for key in keys)]) for row in rows
         ]
@@ -164,6 +167,16 @@ def comparison_lines(comparison: "Comparison") -> Iterator[str]:
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
+
+
+def write_outputs(path: Path, evaluation: "Evaluation") -> None:
+    """--output: the translations, line by line."""
+    from core.evaluate.store import outputs_of
+    from core.files import write_text
+
+    if evaluation.kind == "language":
+        raise ConfigError("--output is for translations; a language model's evaluation writes none.")
+    write_text(path, "".join(output.output.replace("\n", " ") + "\n" for output in outputs_of(evaluation)))
 
 
 def write_tables(args: Namespace, evaluations: "Sequence[Evaluation]") -> None:

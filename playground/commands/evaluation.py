@@ -43,11 +43,7 @@ def eval(args: Namespace) -> None:
     evaluation, directory = evaluated(args, args.run[0])
     result = as_result(evaluation)
     if args.output:
-        from core.evaluate.store import outputs_of
-        from core.files import write_text
-
-        outputs = [output.output for output in outputs_of(evaluation)]
-        write_text(args.output, "".join(" ".join(text.split("\n")) + "\n" for text in outputs))
+        comparison.write_outputs(args.output, evaluation)
     if args.table or args.loss_table:
         comparison.write_tables(args, [evaluation])
     show(args, result, lines_of(result))
@@ -73,6 +69,10 @@ def check_files(args: Namespace) -> None:
             raise ConfigError(f"{flag} writes .csv or .json, not {path.name[:80]!r}.")
     if args.compare is not None and args.samples is not None and not 1 <= args.samples <= MOST_SAMPLES:
         raise ConfigError(f"--samples are 1 to {MOST_SAMPLES:,}, not {args.samples:,}.")
+    if args.loss_table and args.compare is not None:
+        raise ConfigError("--loss-table is of one evaluation: name it with --show.")
+    if args.output and (args.list or args.delete is not None or args.compare is not None):
+        raise ConfigError("--output writes the translations of one evaluation: of --run or of --show.")
     if args.loss_table and args.no_keep:
         raise ConfigError("--loss-table is made of what is kept: leave --no-keep out.")
 
@@ -127,6 +127,8 @@ def _check_output(args: Namespace, is_translation: bool) -> None:
         raise ConfigError("--output is for translations; a language model's evaluation writes none.")
     if args.loss_table and is_translation:
         raise ConfigError("--loss-table is for language models; of translations there is --table.")
+    if args.table and not is_translation:
+        raise ConfigError("--table is of translations; of language models there is --loss-table.")
 
 
 def request_of(args: Namespace, config: "RunConfig") -> "Request":

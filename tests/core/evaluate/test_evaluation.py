@@ -16,7 +16,9 @@ from core.decode.config import GenerationConfig
 from core.errors import ConfigError, DataError, RunError
 from core.evaluate import decoding, evaluate, store
 from core.evaluate.evaluation import evaluating, measured
+from core.evaluate.keeping import kept
 from core.evaluate.language import evaluate_language
+from core.evaluate.repeat import reading_again
 from core.evaluate.request import Evaluation, Request
 from core.evaluate.store import list_evaluations, load_evaluation, outputs_of
 from core.files import append_jsonl
@@ -63,6 +65,14 @@ def stopped(run, request, runs, outputs=1, **options):
             if len(seen - {0}) >= outputs:
                 return progress
     raise AssertionError("it was not stopped")
+
+
+def ended(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def texts(evaluation):
@@ -464,6 +474,23 @@ def test_losses_that_cannot_be_are_measured_again(runs):
         (directory / store.LOSSES).write_bytes(losses.astype("<f4").tobytes())
         store.write_evaluation(directory, replace(whole, state="stopped", loss_per_token=None))
         assert measured(run, asked, runs).loss_per_token == whole.loss_per_token
+
+
+def test_what_only_a_container_knew_is_still_known_when_nothing_is_left_to_do(tmp_path):
+    plan = Evaluation("0" * 12, "language", "far", 1.0, device="L4", place="modal")
+    facts = {"examples": 3, "data_sha256": "d", "weights_sha256": "w", "device": "NVIDIA L4", "precision": "bfloat16"}
+    told = [facts, {"total": 2}, np.ones(2, np.float32), {"loss_per_token": 1.0, "perplexity": 2.7, "tokens": 2}]
+    directory = tmp_path / ".evaluations" / "far" / plan.id
+    first = ended(kept(plan, directory, lambda known, losses: iter(told)))
+    assert first.weights_sha256 == "w" and first.total == 2
+    assert ended(kept(replace(plan, created=2.0), directory, lambda known, losses: iter(()))) == first
+
+
+def test_given_texts_are_read_again_as_they_were(runs):
+    run = load("writer", runs)
+    for texts_ in (("a\r\nb\rc",), ("\ud800 x", "\ufeffline\u2028sep"), (" tea \n\n", "tea", "tea", "\x85 \x1c.")):
+        found = measured(run, Request(documents=texts_), runs)
+        assert measured(run, reading_again(found), runs).id == found.id
 
 
 def test_the_language_tells_what_words_are(runs):
