@@ -1,6 +1,7 @@
 """The project's own app, deployed to a stand-in for Modal's server, for the tests of a module."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from unittest import mock
 import lightning  # noqa: F401  containers that train are forked from this process
 
 from remote import names
+from tests.forked import writers
 from tests.remote.modal_stand_in import ModalStandIn
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,3 +42,11 @@ def deployed(directory: Path, **environment: str) -> Iterator[ModalStandIn]:
         ):
             yield server
         assert not server.errors, server.errors[0]
+
+
+def nobody_follows(runs: Path) -> bool:
+    """End the process that follows the runs, if there is one. Returns whether there was."""
+    pids = writers(runs / ".remote" / "follow.log")  # from its beginning on, unlike the lock
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return bool(pids)

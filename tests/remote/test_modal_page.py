@@ -8,7 +8,7 @@ from core.run import find_run, read_status
 from playground.tabs import training, training_follow, training_modal, training_place
 from playground.training_form import Form
 from playground.views.training_place import remote_runs_html
-from tests.remote.deployed import deployed
+from tests.remote.deployed import deployed, nobody_follows
 
 FORM = list(Form("demo", "own", 32, 1, steps=12).__dict__.values())
 LOOKS = ([], "loss", "step", 0.0, False)
@@ -25,6 +25,7 @@ def cloud(tmp_path_factory):
 def server(cloud, tmp_path, monkeypatch):
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "runs"))
     yield cloud
+    nobody_follows(tmp_path / "runs")
     cloud.recover()
 
 

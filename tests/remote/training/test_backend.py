@@ -20,10 +20,9 @@ from remote import calls, link
 from remote.link import CloudError, NoAnswer
 from remote.training import backend as backend_module
 from remote.training.backend import ModalBackend
-from tests import forked
 from tests.core.train.conftest import files  # noqa: F401
 from tests.core.train.tiny_runs import config, curve, same_bits, weights
-from tests.remote.deployed import deployed
+from tests.remote.deployed import deployed, nobody_follows
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +42,6 @@ def runs_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("RUNS_DIR", str(tmp_path / "runs"))
     yield tmp_path / "runs"
     nobody_follows(tmp_path / "runs")
-
-
-def nobody_follows(runs):
-    """End the process that follows the runs, if there is one. Returns whether there was."""
-    pids = forked.writers(runs / ".remote" / "lock")
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    return bool(pids)
 
 
 def volume(server):
