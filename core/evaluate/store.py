@@ -221,7 +221,7 @@ def outputs_of(evaluation: Evaluation) -> list[Output]:
     if evaluation.lines or not evaluation.directory:
         return list(evaluation.lines)
     found = read_outputs(Path(evaluation.directory))
-    if evaluation.state == "done" and len(found) != evaluation.total:
+    if evaluation.kind == "translation" and evaluation.state == "done" and len(found) != evaluation.total:
         raise RunError(
             f"{OUTPUTS} of {evaluation.id} holds {len(found):,} of {evaluation.total:,} outputs: evaluate again, as "
             "its command says; what is missing is decoded anew."
