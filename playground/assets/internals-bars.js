@@ -41,7 +41,14 @@ window.figures.add('bars', (figures) => {
       const x = (v) => left + (low < 0 ? space : 4) + (v - low) / (top - low) * room, height = key + list.length * high + 8;
       const root = view.svg(left + room + 2 * space, height, `${data.title}: ${list.length} bars`);
       const ink = (v, i, sum) => sum ? 'var(--ink)' : wide > 1 ? ['var(--line-strong)', 'var(--accent)', 'var(--token-6)'][i] : diverging(v < 0 ? -0.85 : 0.85);
-      if (wide > 1) data.series.forEach((name, i) => root.append(svg('rect', {x: left + i * 110, y: 5, width: 10, height: 10, rx: 2, style: `fill: ${ink(1, i)}`}), svg('text', {class: 'quiet', x: left + i * 110 + 15, y: 14, 'font-size': 11.5}, name)));
+      if (wide > 1) {  // the key: above the bars or, where it would be cut off there, from the left edge on
+        const widths = data.series.map((name) => textWidth(name, 11.5) + 32), needed = widths.reduce((sum, one) => sum + one, 0);
+        let at = needed > room + 2 * space ? 0 : left;
+        data.series.forEach((name, i) => {
+          root.append(svg('rect', {x: at, y: 5, width: 10, height: 10, rx: 2, style: `fill: ${ink(1, i)}`}), svg('text', {class: 'quiet', x: at + 15, y: 14, 'font-size': 11.5}, name));
+          at += widths[i];
+        });
+      }
       root.append(svg('line', {x1: x(0), x2: x(0), y1: key, y2: height - 4, style: 'stroke: var(--line-strong)'}));
       list.forEach((one, place) => {
         const y = key + place * high + 3, sent = one.row !== null ? data.sends?.[one.row] ?? null : null, choose = () => view.send({row: sent}), clicks = sent !== null && !view.standalone;

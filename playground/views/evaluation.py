@@ -148,13 +148,13 @@ def lengths_spec(evaluation: "Evaluation") -> str:
     if not classes or not metrics:
         return ""
     unit = length_unit(evaluation.language)
-    rows = [f"{length_name(one.low, one.high)} {unit} ({one.examples:,})" for one in classes]
+    rows = [f"{length_name(one.low, one.high)} ({one.examples:,})" for one in classes]
     values = [[one.scores.get(metric, float("nan")) for metric in metrics] for one in classes]
     return bars_spec(
         "length-classes", "Scores by length",
-        f"{evaluation.run} · {evaluation.data} · by the length of the reference (in brackets: sentences)",
+        f"{evaluation.run} · {evaluation.data} · by the length of the reference in {unit} (in brackets: sentences)",
         rows, np.array(values, np.float32), [title_of(metric) for metric in metrics],
-        row_axis="length of the reference", order="by length", digits=1,
+        row_axis=f"length of the reference in {unit}", order="by length", digits=1,
         note="Each class is scored as a corpus of its own. Of TER, lower is better." if "ter" in metrics
         else "Each class is scored as a corpus of its own.",
     )  # fmt: skip

@@ -264,3 +264,7 @@ def test_the_form_follows_the_model(runs):
     id = last()[2]
     assert measure.show(TRANSLATOR, None, *given[1:])[measure.SUITED + 2] == id  # the last one is shown
     assert "nope" in measure.show(Work("nope", ""), about, *given[1:])[measure.SUITED + 1]
+    # What the list has opened stays when the form follows another model; what is of the model before gives way.
+    opened = [about, id, *given[2:]]
+    assert measure.show(GPT, (GPT.model, None), *opened[1:])[measure.SUITED + 2] == id
+    assert measure.show(GPT, about, *opened[1:])[measure.SUITED + 2] == outcomes.newest("tiny-gpt")

@@ -205,11 +205,19 @@ def show(
         run = get_run(work.model)
     except UserError as error:
         return [now, *[gr.skip()] * SUITED, notice(str(error)), "", None, "", "", "", "", *hidden_lines()]
-    first = not isinstance(about, tuple)
-    linked = shown if first and isinstance(shown, str) and shown else ""
-    id = linked or outcomes.newest(run.name)
+    # What a link has brought, or the list has opened meanwhile, stays; what is of the model before gives way.
+    stays = bool(shown) and (not isinstance(about, tuple) or _run_of(shown) not in ("", about[0]))
+    id = shown if stays else outcomes.newest(run.name)
     results = show_evaluation(id, None, *sorting) if id else nothing_yet(run)
     return [now, *_suited(run, source, strategy, typed, metrics, about), "", id, *results]
+
+
+def _run_of(id: Any) -> str:
+    """The run that an evaluation is of; "" if it is not here."""
+    try:
+        return outcomes.outcome(id).evaluation.run
+    except UserError:
+        return ""
 
 
 def choose_fields(work: Work, source: Any, strategy: Any) -> list[Any]:
