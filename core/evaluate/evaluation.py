@@ -126,6 +126,7 @@ def plan_of(
     language = request.language
     if translates:
         language = language or run.config.data.tgt_language or guess_language([item[1] for item in items])
+    named = replace(request, max_examples=0) if len(items) < request.max_examples else request  # all that there are
     plan = Evaluation(
         id="",
         kind="translation" if translates else "language",
@@ -133,7 +134,7 @@ def plan_of(
         created=time.time(),
         total=len(items) if translates else 0,
         request=replace(request, pairs=None, documents=None),
-        data=request.described or _own_data(run, request),
+        data=named.described or _own_data(run, named),
         examples=len(items),
         language=language,
         data_sha256=data_sha256(items),

@@ -519,3 +519,10 @@ def test_plain_values_and_back(runs):
     values = json.loads(json.dumps(found.to_dict()))
     assert Evaluation.from_dict(values, store.find_evaluation(found.id, runs)) == found
     assert isinstance(found.decode, GenerationConfig) and isinstance(RunConfig().decode, GenerationConfig)
+
+
+def test_what_is_fewer_than_asked_for_is_not_called_the_first_so_many(runs):
+    run, pairs = load("small"), (("coffee", "コーヒー"), ("a cup", "一杯"))
+    requests = [Request(pairs=pairs, title="typed", max_examples=most) for most in (0, 1, 3)]
+    names = [measured(run, request, runs, keep=False).data for request in requests]
+    assert names == ["typed", "typed, the first 1", "typed"]
