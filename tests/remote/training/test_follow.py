@@ -11,6 +11,7 @@ from core.files import read_json, read_jsonl, write_json
 from core.run import Status, create_run, list_runs, read_status
 from remote.calls import Outcome
 from remote.link import CloudError, NoAnswer
+from remote.training import attempt as attempt_module
 from remote.training import follow
 from remote.training.attempt import Attempt, Order
 from remote.training.feed import Picture, take
@@ -71,8 +72,10 @@ def picture(directory, launch="a", **status):
     return replace(take(directory, launch, "fc-1", {}), status=values).to_dict()
 
 
-def test_a_run_from_its_launch_to_its_end(files, copy, modal, follower, fetched, tmp_path):  # noqa: F811
-    order = Order("first", config(files, "train.max_steps=60").to_dict(), "a", gpu="L4", price_per_hour=2.0)
+def test_a_run_from_its_launch_to_its_end(files, copy, modal, follower, fetched, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(attempt_module, "LOOK", 0.05)  # a small run is soon over
+    monkeypatch.setattr(attempt_module, "TELL", 0.1)
+    order = Order("first", config(files, "train.max_steps=90").to_dict(), "a", gpu="L4", price_per_hour=2.0)
     attempt = Attempt(order, tmp_path / "disk", modal.volume / "runs", follower.feed, call_id="fc-1")
 
     def train():
@@ -85,11 +88,11 @@ def test_a_run_from_its_launch_to_its_end(files, copy, modal, follower, fetched,
     while follower.look(copy) and time.time() < end:
         status = read_status(copy)
         states.add((status.state, status.step > 0, status.backend))
-        time.sleep(0.1)
+        time.sleep(0.05)
     thread.join(10)
     kept = modal.volume / "runs" / "first"
     final = read_status(copy)
-    assert (final.state, final.step, final.backend, final.call_id) == ("done", 60, "modal", "fc-1")
+    assert (final.state, final.step, final.backend, final.call_id) == ("done", 90, "modal", "fc-1")
     assert ("running", True, "modal") in states and fetched == [copy] and follower.active() == []
     for name in ("metrics.jsonl", "samples.jsonl", "train.log", "tokenizer.json"):
         assert (copy / name).read_bytes() == (kept / name).read_bytes()
