@@ -159,7 +159,7 @@ def request_of(args: Namespace, config: "RunConfig") -> "Request":
         metrics=metrics_of(args) if translates else (),
         overlap=args.overlap,
         prompts=args.prompts,
-        new_tokens=args.max_new_tokens or 100,
+        new_tokens=(args.max_new_tokens or 100) if args.prompts else 100,
         strategies=tuple(name.strip() for name in args.strategies.split(",")) if args.strategies else (),
         mauve=args.mauve or "",
     )
