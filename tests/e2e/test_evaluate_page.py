@@ -65,8 +65,8 @@ def measure(page, strategy, examples):
 def test_strategies_are_measured_compared_and_deleted(open_at, server):
     page = open_at(model=MODEL)
     expect(page.locator("#evaluate-scores section")).to_contain_text(f"{MODEL}: the scores that it came with")
-    found = {name: measured(load(MODEL), request(name, 12), keep=False) for name in ("greedy", "beam")}
-    for title, name in (("Greedy", "greedy"), ("Beam search, 5", "beam")):
+    found = {name: measured(load(MODEL), request(name, 12), keep=False) for name in ("greedy", "top-p")}
+    for title, name in (("Greedy", "greedy"), ("Top-p 0.9", "top-p")):
         measure(page, title, 12)
         bleu = found[name].scores["bleu"]
         expect(page.locator("#evaluate-scores")).to_contain_text(f"{bleu.score:.2f}")
@@ -75,7 +75,7 @@ def test_strategies_are_measured_compared_and_deleted(open_at, server):
     assert page.evaluate("navigator.clipboard.readText()") == f"BLEU {bleu.score:.2f} {bleu.signature}"
     rows = page.locator("#evaluate-table tr[data-line]")
     expect(rows).to_have_count(12)
-    line = found["beam"].lines[int(rows.first.get_attribute("data-line")) - 1]
+    line = found["top-p"].lines[int(rows.first.get_attribute("data-line")) - 1]
     expect(rows.first).to_contain_text(line.source)
     page.locator("#evaluate-contains input, #evaluate-contains textarea").fill(line.source)
     page.keyboard.press("Tab")
@@ -84,21 +84,21 @@ def test_strategies_are_measured_compared_and_deleted(open_at, server):
     page.get_by_role("tab", name="Compare", exact=True).click()
     boxes = page.locator(".evaluation-kept input")
     expect(boxes).to_have_count(2)
-    for name in ("Greedy", "Beam search, 5"):  # the first one is the baseline
+    for name in ("Greedy", "Top-p 0.9"):  # the first one is the baseline
         page.locator(".evaluation-kept tr", has_text=name).locator("input").check()
         expect(page.locator(".evaluation-kept tr", has_text=name).locator("input")).to_be_checked()
     expect(page.locator("#compare-scores tbody tr").first).to_contain_text("Greedy (baseline)")
     page.locator("#compare-run").click()
     expect(page.locator("#compare-scores tbody")).to_contain_text("p = ")
     lines = {name: [line.output for line in one.lines] for name, one in found.items()}
-    test = paired(lines, [line.reference for line in found["beam"].lines], "ja", ("bleu", "chrf"))
+    test = paired(lines, [line.reference for line in found["top-p"].lines], "ja", ("bleu", "chrf"))
     expect(page.locator("#compare-scores tbody tr").nth(1)).to_contain_text(
         f"p = {test.systems[1].scores['bleu'].p_value:.4f}"
     )
     with page.expect_download() as download:
         page.locator("#compare-figure .figure-exports button", has_text="CSV").click()
     table = list(csv.DictReader(io.StringIO(download.value.path().read_text(encoding="utf-8-sig"))))
-    assert [row["evaluation"] for row in table] == ["Greedy", "Beam search, 5"]
+    assert [row["evaluation"] for row in table] == ["Greedy", "Top-p 0.9"]
     assert float(table[0]["BLEU"]) == pytest.approx(found["greedy"].scores["bleu"].score, rel=1e-5)
 
     row = page.locator("#compare-table tr[data-line]").first
