@@ -12,6 +12,7 @@ from core.errors import ConfigError
 Strategy = Literal["greedy", "beam", "diverse_beam", "sample", "contrastive", "assisted", "best_of", "mbr"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 CANDIDATES = 4  # of contrastive search, where top_k does not say
+MOST_ROWS = 4_096  # of beams, samples, results: what a machine can hold, and anybody would wait for
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,9 @@ class GenerationConfig:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"decode.{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("num_return_sequences", "num_beams", "num_candidates", "num_assistant_tokens", "num_samples"):
+            if getattr(self, name) > MOST_ROWS:
+                raise ConfigError(f"decode.{name} may be {MOST_ROWS:,} at most, not {getattr(self, name):,}.")
         for name in (
             *("min_new_tokens", "top_k", "no_repeat_ngram_size", "temperature"),
             *("num_beam_groups", "diversity_penalty"),
