@@ -41,7 +41,8 @@ def test_lists_become_tuples_and_whole_numbers_numbers() -> None:
     ("field", "value"),
     [
         ("strategy", "beams"), ("max_new_tokens", 0), ("max_new_tokens", 1.5), ("max_new_tokens", True),
-        ("min_new_tokens", -1), ("min_new_tokens", 101), ("num_beams", 0), ("num_beams", 10**7), ("num_samples", 5_000), ("num_return_sequences", 0),
+        ("min_new_tokens", -1), ("min_new_tokens", 101), ("num_beams", 0), ("num_beams", 10**7), ("num_samples", 5_000),
+        ("num_return_sequences", 0),
         ("num_return_sequences", 2), ("length_penalty_formula", "wu"), ("length_penalty", float("nan")),
         ("early_stopping", "always"), ("early_stopping", 1), ("temperature", -0.1), ("temperature", 1e-7),
         ("temperature", "hot"), ("top_k", -1), ("top_k", 2.0), ("top_p", 0), ("top_p", 1.01), ("min_p", -0.1),
