@@ -11,7 +11,7 @@ from tests.remote.flaky import Flaky
 from tests.remote.modal_stand_in import ModalStandIn
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def forking() -> Iterator[None]:
     """Containers, trainings and command lines are forked from this process, which has imported what they need."""
     with forked.forking():

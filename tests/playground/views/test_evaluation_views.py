@@ -74,7 +74,8 @@ def test_what_was_stopped_cut_or_found_in_the_training_data_is_said():
 
 def test_length_classes_are_bars_in_their_unit():
     figure = json.loads(view.lengths_spec(translated()))
-    assert figure["rows"] == ["4 to 5 words (3)", "6 words (1)"] and figure["series"] == ["BLEU", "chrF2"]
+    assert "in words" in figure["subtitle"] and "in words" in figure["row_axis"]
+    assert figure["rows"] == ["4 to 5 (3)", "6 (1)"] and figure["series"] == ["BLEU", "chrF2"]
     values = unpacked(figure["values"])
     assert values[0].tolist() == [10.0, 20.5] and values[1][0] == 70.25 and np.isnan(values[1][1])
     assert "characters" in view.lengths_spec(translated(language="ja"))
