@@ -22,7 +22,7 @@ from core.decode.config import GenerationConfig
 from core.decode.cursor import cursor_at
 from core.decode.presets import acting, with_preset
 from core.decode.recipe import recipe_of
-from core.decode.scoring import score_tokens
+from core.decode.scoring import rescored, score_tokens
 from core.decode.search import input_ids
 from core.errors import ConfigError, RunError, TextError, UserError
 from core.evaluate.degeneration import measures_of
@@ -108,11 +108,12 @@ def stream(
     shown = time.monotonic()
     for event in stream_of(run, text, config, trace=bool(trace), assistant=helper):
         if event.generation is not None:
-            more = traced(event.generation, config, run.tokenizer) if trace else {}
+            done = rescored(run, event.generation)
+            more = traced(done, config, run.tokenizer) if trace else {}
             recipe = recipe_of(run, text, config, helper.name if helper is not None else "")
             found = {
-                "model": run.name, **as_plain(event.generation), **more,
-                "measures": asdict(measures_of(event.generation, config)),
+                "model": run.name, **as_plain(done), **more,
+                "measures": asdict(measures_of(done, config)),
                 "recipe": json.loads(recipe.to_json())["recipe"],
             }  # fmt: skip
             yield json.loads(json.dumps(found))  # texts for numbers as keys

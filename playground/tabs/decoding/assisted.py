@@ -10,6 +10,7 @@ import gradio as gr
 from core.decode import generate, stream
 from core.decode.config import GenerationConfig
 from core.decode.result import Generation, Hypothesis, StreamEvent
+from core.decode.scoring import rescored
 from core.errors import ConfigError, RunError, UserError
 from core.run import Run
 from core.tokenizer.visible import visible
@@ -123,6 +124,7 @@ def write_assisted(request: gr.Request, work: Work, assistant: Any, *settings: A
                     note = "Stopped by you: what was thrown away, and the comparison, are known at the end only."
                     yield notice(note, "info"), _figure(run, assisted.last.hypothesis, [], title), ""
                 return
+            first = rescored(run, first)
             cut = "The text was longer than the model’s context and was shortened." if first.truncated else ""
             note = notice(cut, "info")
             yield note, _figure(run, first.best, first.work.rounds, title), "…"

@@ -12,6 +12,7 @@ from core.decode import stream
 from core.decode.config import GenerationConfig
 from core.decode.rerank import rerank
 from core.decode.result import Generation
+from core.decode.scoring import rescored
 from core.decode.utility import utilities
 from core.errors import ConfigError, RunError, UserError
 from core.run import Run
@@ -189,7 +190,7 @@ def _decoded(run: Run, text: str, config: GenerationConfig, job: Asked) -> Gener
             events.close()
             return None
         if event.generation is not None:
-            return event.generation
+            return rescored(run, event.generation)
     return None
 
 
