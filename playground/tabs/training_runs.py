@@ -186,7 +186,7 @@ def choose(event: gr.EventData) -> list[Any]:
 
 def about(name: str | None, files: list[str] | None = None) -> list[Any]:
     """Values for `RunsPart.fields`. Nothing that was asked about another run stays; files: what was exported last."""
-    same = bool(name and files and Path(files[0]).name == f"{name}.zip")
+    others = bool(files) and (not name or Path(files[0]).name != f"{name}.zip")
     try:
         directory = own_run(name or "")
         told, own, text = "", True, read_note(directory)
@@ -196,7 +196,7 @@ def about(name: str | None, files: list[str] | None = None) -> list[Any]:
     return [
         line, gr.update(value=name or "", interactive=own), gr.update(interactive=own),
         gr.update(value=text, interactive=own), gr.update(interactive=own), gr.update(interactive=own),
-        gr.update(visible=False), None, gr.skip() if same else gr.update(visible=False, value=None),
+        gr.update(visible=False), None, gr.update(visible=False, value=None) if others else gr.skip(),
     ]  # fmt: skip
 
 

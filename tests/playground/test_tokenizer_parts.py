@@ -119,8 +119,7 @@ def test_a_word_is_chosen_by_its_place(runs):
     assert merges.choose_word(work(), "", event())[0] == gr.skip()
     for nonsense in (None, [], "x", 7):
         assert merges.choose_word(work(), None, SimpleNamespace(_data=nonsense))[0] == gr.skip()
-        asked = work(), None, "text", "all", "id", ""
-        assert vocabulary.narrow_vocabulary(*asked, SimpleNamespace(_data=nonsense))[-1] == ""
+        assert vocabulary.narrow_vocabulary(SimpleNamespace(_data=nonsense))[-1] == ""
     for values in (
         (None, "text", None, "id"),
         ("a", None, "all", "id"),
@@ -185,9 +184,8 @@ def test_bars_limit_the_search(runs):
         assert words.search(**vocabulary.limits(f"script:{script}")).total == count
     for length, count in words.length_histogram():
         assert words.search(**vocabulary.limits(f"length:{length}")).total == count
-    *found, narrowed, narrow = vocabulary.narrow_vocabulary(
-        work(), "", "text", "all", "id", "", event(narrow="length:2")
-    )
+    narrowed, narrow = vocabulary.narrow_vocabulary(event(narrow="length:2"))
+    found = vocabulary.search_vocabulary(work(), "", "text", "all", "id", narrow)
     assert narrow == "length:2" and "length: 2 bytes" in narrowed
     assert ids(found[1]) == [e.id for e in words.search(lengths=range(2, 3)).entries]
     for nonsense in (
@@ -201,9 +199,8 @@ def test_bars_limit_the_search(runs):
         None,
         "x" * 10**5,
     ):
-        *found, narrowed, narrow = vocabulary.narrow_vocabulary(
-            work(), "", "text", "all", "id", "", event(narrow=nonsense)
-        )
+        _, narrow = vocabulary.narrow_vocabulary(event(narrow=nonsense))
+        found = vocabulary.search_vocabulary(work(), "", "text", "all", "id", narrow)
         assert found[0] == "" and len(narrow) <= 60
 
 

@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from core.files import append_jsonl
@@ -66,9 +67,9 @@ def test_a_run_is_deleted_only_after_a_second_question(mine):
 
 
 def test_another_question_is_forgotten_with_another_run(mine):
-    values = dict(
-        zip(("which", "name", "rename", "note", "keep", "delete", "ask", "asked", "files"), training_runs.about("two"))
-    )
+    names = ("which", "name", "rename", "note", "keep", "delete", "ask", "asked", "files")
+    values = dict(zip(names, training_runs.about("two", ["/x/one.zip"])))
+    assert training_runs.about("two", ["/x/two.zip"])[-1] == training_runs.about("two", None)[-1] == gr.skip()
     assert values["asked"] is None and not values["ask"]["visible"] and not values["files"]["visible"]
     assert values["name"]["value"] == "two" and values["delete"]["interactive"]
 

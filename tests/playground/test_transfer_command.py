@@ -23,7 +23,8 @@ def there(monkeypatch, tmp_path):
 
 @pytest.fixture
 def mine(no_runs, small_runs):
-    shutil.copytree(small_runs / "tiny-gpt", no_runs / "runs" / "mine")
+    evaluations = shutil.ignore_patterns("evaluations")  # which other tests may have made of it
+    shutil.copytree(small_runs / "tiny-gpt", no_runs / "runs" / "mine", ignore=evaluations)
     return no_runs / "runs" / "mine"
 
 

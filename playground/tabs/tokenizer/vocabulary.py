@@ -118,14 +118,17 @@ def wire(part: VocabularyPart, work: gr.State) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
     asked = [work, *part.inputs]
     gr.on(
-        [part.query.submit, part.query.blur, part.by.input, part.only.input, part.order.input],
+        [
+            *(part.query.submit, part.query.blur, part.by.input, part.only.input, part.order.input),
+            part.narrow.change,
+        ],
         search_vocabulary, asked, part.found, **quiet,
     )  # fmt: skip
     part.before.click(page_before, [*asked, part.offset], part.found, **quiet)
     part.after.click(page_after, [*asked, part.offset], part.found, **quiet)
     gr.on(
         [part.overview.select, part.narrowed.select],
-        narrow_vocabulary, asked, [*part.found, part.narrowed, part.narrow], **quiet,
+        narrow_vocabulary, None, [part.narrowed, part.narrow], **quiet,
     )  # fmt: skip
     part.reach.select(count_unreachable, [work, part.only], [part.reach, part.only], **quiet)
 
@@ -149,12 +152,12 @@ def page_after(work: Work, query: str, by: str, only: str, order: str, narrow: s
     return _found_updates(_found(work, query, by, only, order, narrow, offset + PAGE))
 
 
-def narrow_vocabulary(
-    work: Work, query: str, by: str, only: str, order: str, narrow: str, event: gr.EventData
-) -> tuple[Any, ...]:
-    """A bar was clicked, or what it limited the search to was taken away."""
+def narrow_vocabulary(event: gr.EventData) -> tuple[str, str]:
+    """A bar was clicked, or what it limited the search to was taken away. What is found is written by one event alone,
+    the search, which follows: a click on a bar also leaves the field of the query, and of two answers the wrong one
+    could come last."""
     narrow = str(event._data.get("narrow") or "")[:60] if isinstance(event._data, dict) else ""
-    return *_found_updates(_found(work, query, by, only, order, narrow, 0)), narrowed_html(narrow), narrow
+    return narrowed_html(narrow), narrow
 
 
 def count_unreachable(work: Work, only: str) -> tuple[Any, Any]:
