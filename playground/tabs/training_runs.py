@@ -186,7 +186,7 @@ def choose(event: gr.EventData) -> list[Any]:
 
 def about(name: str | None, files: list[str] | None = None) -> list[Any]:
     """Values for `RunsPart.fields`. Nothing that was asked about another run stays; files: what was exported last."""
-    others = bool(files) and (not name or Path(files[0]).name != f"{name}.zip")
+    others = files and (not name or Path(files[0]).name != f"{name}.zip")
     try:
         directory = own_run(name or "")
         told, own, text = "", True, read_note(directory)
