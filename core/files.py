@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -54,6 +55,14 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], Any], name: str = "") -
         if isinstance(error, OSError):
             raise RunError(f"{path} cannot be written: {error.strerror}.") from error
         raise
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove a directory for good: out of its list in one step, so that a crash leaves no half of it. Links in it are
+    removed, not followed. Raises OSError."""
+    hidden = directory.with_name(f".deleted-{directory.name}-{os.getpid()}")
+    os.replace(directory, hidden)
+    shutil.rmtree(hidden)
 
 
 def out_of_space(error: BaseException) -> bool:

@@ -6,14 +6,13 @@ runs directory is neither followed nor removed.
 
 import os
 import re
-import shutil
 import unicodedata
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from core.errors import RunError
-from core.files import check_name, expanded, read_json, write_atomic, write_text
+from core.files import check_name, expanded, read_json, remove_directory, write_atomic, write_text
 from core.hub import MODEL_FILES
 from core.metrics_export import csv_text
 from core.run import BUNDLED, default_runs_dir, find_run, has_model, read_metrics, read_status
@@ -65,11 +64,8 @@ def delete_run(name: str, runs_dir: Path | None = None) -> None:
     """Remove a run and all its files for good. RunError while it trains."""
     directory = own_run(name, runs_dir)
     _at_rest(directory, "deleted")
-    # Out of the list in one step, so that a crash leaves no half of a run. Links in it are removed, not followed.
-    hidden = directory.with_name(f".deleted-{name}-{os.getpid()}")
     try:
-        os.replace(directory, hidden)
-        shutil.rmtree(hidden)
+        remove_directory(directory)
     except OSError as error:
         raise RunError(f"The run {name} cannot be deleted: {error.strerror}.") from None
 

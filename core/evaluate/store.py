@@ -17,7 +17,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ import numpy as np
 
 from core.errors import RunError
 from core.evaluate.request import LARGEST, Evaluation, Output
-from core.files import check_name, out_of_space, read_json, write_atomic, write_json
+from core.files import check_name, out_of_space, read_json, remove_directory, write_atomic, write_json
 from core.run import default_runs_dir
 
 if TYPE_CHECKING:
@@ -135,10 +134,8 @@ def delete_evaluation(id: str, runs_dir: Path | None = None) -> None:
     """Remove an evaluation with its outputs, for good. RunError while it is being made."""
     directory = find_evaluation(id, runs_dir)
     with locked(directory):
-        hidden = directory.with_name(f".deleted-{directory.name}-{os.getpid()}")
         try:
-            os.replace(directory, hidden)
-            shutil.rmtree(hidden)
+            remove_directory(directory)
         except OSError as error:
             raise RunError(f"The evaluation {directory.name} cannot be deleted: {error.strerror}.") from None
 
