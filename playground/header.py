@@ -8,11 +8,10 @@ events to the fields that they belong to, so what nobody looks at has none.
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any
 
 import gradio as gr
@@ -32,8 +31,9 @@ NO_MODEL = (
     "There is no trained model yet: start a training run in the Training tab, or run `llm-scratch train demo "
     "--run-name first`, then choose it here."
 )
-_lock = Lock()
-_wanted: OrderedDict[str, str | None] = OrderedDict()  # page -> the model that it asked for last
+# What each page has chosen and typed last, by its own clock: Gradio begins waiting events of different kinds in any
+# order, and a text may be typed while a model is downloaded. Whichever event ends last settles the same.
+_models, _texts = Latest(), Latest()
 
 
 @dataclass
@@ -94,31 +94,35 @@ def build_header(site: Site = OWN) -> Header:
 
 def wire_header(header: Header, demo: gr.Blocks) -> None:
     """Bind the header's own events."""
+    moment = gr.Number(visible=False, label="Moment")
     gr.on(
         [header.model.change],
         change_model,
-        [header.model, header.text, header.settled],
+        [header.model, header.text, header.settled, moment],
         [header.text, header.examples, header.facts, header.card, header.message, header.settled],
         api_visibility="private",
         show_progress="hidden",
+        js=MOMENT,
         trigger_mode="multiple",  # another model may be chosen while one is downloaded
         concurrency_limit=None,
     )
     gr.on(
         [header.text.submit, header.text.blur],
         settle_text,
-        [header.model, header.text, header.settled],
+        [header.model, header.text, header.settled, moment],
         [header.message, header.settled],
         api_visibility="private",
         show_progress="hidden",
+        js=MOMENT,
         trigger_mode="always_last",
     )
     header.examples.input(
         use_example,
-        [header.examples, header.model, header.settled],
+        [header.examples, header.model, header.settled, moment],
         [header.text, header.message, header.settled],
         api_visibility="private",
         show_progress="hidden",
+        js=MOMENT,
     )
     demo.load(refresh_models, None, header.model, api_visibility="private", show_progress="hidden")
 
@@ -149,15 +153,12 @@ def wire_turns(header: Header, tabs: dict[str, gr.Tab]) -> None:
 
 
 def change_model(
-    name: str | None, text: str, settled: tuple[str, str], request: gr.Request
+    name: str | None, text: str, settled: tuple[str, str], moment: Any, request: gr.Request
 ) -> Iterator[tuple[Any, ...]]:
     """Show another model; while it is downloaded, how far that is. Ends when the page wants another one by then."""
-    page = str(getattr(request, "session_hash", None) or "")
-    with _lock:
-        _wanted[page] = name
-        _wanted.move_to_end(page)
-        while len(_wanted) > 1_000:
-            _wanted.popitem(last=False)
+    page = page_of(request)
+    if not _models.is_latest(page, name or "", moment):
+        return
     if name and is_hub_name(name) and here().hub:
         came = (0, 0)
 
@@ -169,41 +170,60 @@ def change_model(
         download.start()
         while download.is_alive():
             download.join(TICK)
-            if _wanted.get(page) != name:
+            if _models.last(page) != name:
                 return
             if download.is_alive():
                 how_far = f"is being downloaded: {megabytes(*came)}" if any(came) else "is looked for on the hub …"
                 yield *[gr.skip()] * 4, notice(f"{name.strip()} {how_far}", "busy"), gr.skip()
-    shown = choose_model(name, text, settled)
-    if _wanted.get(page, name) == name:
+    shown = choose_model(name, text, settled, _texts.after(page, moment))
+    if _models.last(page) == (name or ""):
         yield shown
 
 
-def choose_model(name: str | None, text: str, settled: tuple[str, str]) -> tuple[Any, ...]:
-    """Show another model. An example of another family gives way to one of this; a text of one's own stays."""
+def choose_model(
+    name: str | None, text: str, settled: tuple[str, str], typed: str | None = None
+) -> tuple[Any, ...]:
+    """Show another model. An example of another family gives way to one of this; a text of one's own stays. typed: what
+    has been typed since."""
     run, problem = _open(name)
     if run is None:
         return gr.skip(), gr.skip(), "", "", notice(problem), gr.skip()
-    if models.is_example(text) and text not in models.examples(run):
-        text = models.default_text(run)
+    shown = gr.skip()  # whoever is typing goes on
+    if typed is not None:
+        text = typed
+    elif models.is_example(text) and text not in models.examples(run):
+        text = shown = models.default_text(run)
     problem = text_problem(text)
     now = settled if problem else (name, text)
     choices = gr.Dropdown(choices=_example_choices(run), value=None)
-    return text, choices, _facts(run), _card(run), notice(problem), now
+    return shown, choices, _facts(run), _card(run), notice(problem), now
 
 
-def settle_text(name: str | None, text: str, settled: tuple[str, str]) -> tuple[str, Any]:
+def settle_text(
+    name: str | None, text: str, settled: tuple[str, str], moment: Any = None, request: gr.Request | None = None
+) -> tuple[Any, Any]:
     """Take a typed text over, if the model can be opened."""
+    page, too_long = page_of(request), text_problem(text)
+    if page and not too_long:
+        if not _texts.is_latest(page, text, moment):
+            return gr.skip(), gr.skip()
+        name = _models.after(page, moment) or name
     run, problem = _open(name)
-    problem = problem or text_problem(text)
+    problem = problem or too_long
     return notice(problem), (settled if problem else (name, text))
 
 
-def use_example(text: str | None, name: str | None, settled: tuple[str, str]) -> tuple[Any, str, Any]:
+def use_example(
+    text: str | None,
+    name: str | None,
+    settled: tuple[str, str],
+    moment: Any = None,
+    request: gr.Request | None = None,
+) -> tuple[Any, Any, Any]:
     """Put an example into the text field."""
     if not text:
         return gr.skip(), gr.skip(), gr.skip()
-    message, settled = settle_text(name, text, settled)
+    message, settled = settle_text(name, text, settled, moment, request)
     return text, message, settled
 
 

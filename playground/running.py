@@ -98,6 +98,13 @@ class Latest:
                 self._last.popitem(last=False)
             return True
 
+    def after(self, page: str, moment: Any) -> str | None:
+        """The name of what the page has opened later than at this moment; None if it has not."""
+        with self._lock:
+            when, name = self._last.get(page, (-math.inf, ""))
+            known = isinstance(moment, (int, float)) and math.isfinite(moment)
+            return name if known and when > moment else None
+
     def last(self, page: str) -> str:
         """The name of what it has opened last."""
         with self._lock:

@@ -53,9 +53,41 @@ def test_an_untouched_example_gives_way_to_one_of_the_new_family_and_an_own_text
     assert text == models.DEFAULT_TEXT["language"] and now == ("tiny-gpt", text)
     assert "GPT" in facts and message == ""
     text, *_, now = header.choose_model("tiny-gpt", "my own words", settled)
-    assert text == "my own words" and now == ("tiny-gpt", "my own words")
+    assert is_left(text) and now == ("tiny-gpt", "my own words")
     back, *_, now = header.choose_model("tiny-transformer", models.DEFAULT_TEXT["language"], now)
     assert back == example
+
+
+def is_left(value):
+    """Whether the page keeps what it shows there."""
+    return isinstance(value, dict) and value["__type__"] == "update" and "value" not in value
+
+
+def test_a_text_and_a_model_at_the_same_time_settle_both_whichever_event_ends_last(runs):
+    before = ("tiny-gpt", "old")
+    for number, text_first in enumerate((True, False)):
+        page = SimpleNamespace(session_hash=f"page {number}")
+        # A model is chosen at 10, a text is typed at 20: what each event was given is what stood there then.
+        events = [
+            lambda page=page: header.settle_text("tiny-llama", "new", before, 20.0, page)[1],
+            lambda page=page: next(header.change_model("tiny-llama", "old", before, 10.0, page))[-1],
+        ]
+        assert [event() for event in (events if text_first else events[::-1])][-1] == ("tiny-llama", "new")
+        # The text was left (at 30) for the picker, where a model was chosen at 40.
+        events = [
+            lambda page=page: header.settle_text("tiny-llama", "newer", before, 30.0, page)[1],
+            lambda page=page: next(header.change_model("tiny-gpt", "newer", before, 40.0, page))[-1],
+        ]
+        assert [event() for event in (events if text_first else events[::-1])][-1] == ("tiny-gpt", "newer")
+
+
+def test_what_is_typed_while_a_model_is_opened_stays_in_the_field(runs):
+    page = SimpleNamespace(session_hash="typing")
+    header.settle_text("tiny-transformer", "mine", ("", ""), 20.0, page)
+    (shown,) = header.change_model("tiny-gpt", models.DEFAULT_TEXT["translation"], ("", ""), 10.0, page)
+    assert is_left(shown[0]) and shown[-1] == ("tiny-gpt", "mine")
+    late = header.settle_text("tiny-gpt", "older", ("", ""), 15.0, page)
+    assert is_left(late[0]) and is_left(late[1])
 
 
 @pytest.mark.parametrize(
@@ -124,17 +156,17 @@ def test_a_download_tells_how_far_it_is(runs, tmp_path, monkeypatch):
     settled = ("tiny-gpt", "hello")
     with serving(monkeypatch, tmp_path / "repository", tmp_path / "cache") as handler:
         handler.large, handler.wait = 10_000, threading.Event()
-        steps = header.change_model("hf:org/name", "hello", settled, page)
+        steps = header.change_model("hf:org/name", "hello", settled, None, page)
         messages = []
         while not any("is being downloaded" in message for message in messages):
             messages.append(next(steps)[4])
             time.sleep(0.01)
         assert all('role="status"' in message for message in messages)
         assert re.search(r"hf:org/name is being downloaded: 0\.\d of 0\.\d MB", messages[-1])
-        (shown,) = header.change_model("tiny-llama", "hello", settled, page)  # another choice, meanwhile
+        (shown,) = header.change_model("tiny-llama", "hello", settled, None, page)  # another choice, meanwhile
         assert shown[-1] == ("tiny-llama", "hello")
         assert list(steps) == []  # the download says nothing more to this page
         handler.wait.set()
         other = SimpleNamespace(session_hash="another page")
-        *_, last = header.change_model("hf:org/name", "hello", settled, other)
+        *_, last = header.change_model("hf:org/name", "hello", settled, None, other)
         assert last[-1] == ("hf:org/name", "hello") and last[4] == "" and "GPT" in last[2]
