@@ -62,6 +62,10 @@ class _Row:
     groups: list[_Group]
     steps: list[StepTrace] = field(default_factory=list)  # of the step, when traced
 
+    @property
+    def is_done(self) -> bool:
+        return all(group.done for group in self.groups)
+
 
 @torch.inference_mode()
 def beam_search(search: Search) -> Iterator[list[Update]]:
@@ -73,7 +77,6 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
     ]
     logits = session.start()
     for step in range(search.steps):
-        log_probs = logits.log_softmax(-1)
         prefixes = session.prefixes() if search.looks_back else torch.empty(len(logits), 0, dtype=torch.long)
         for row in rows:
             row.steps = []
@@ -82,32 +85,45 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
         for number in range(config.beam_groups):
             members = [row for row in rows if not row.groups[number].done]
             if members:
-                _widen(search, members, number, logits, log_probs, prefixes, step)
+                _widen(search, members, number, logits, prefixes, step)
 
-        updates, kept = [], []
+        updates = []
+        for row in rows:
+            update = _report(config, row, step)
+            if row.is_done:
+                update.result = _result(config, row)
+            updates.append(update)
+        yield updates
+        rows = _closed_up(rows)
+        if not rows:
+            return
         parents: list[int] = []
         tokens: list[int] = []
         for row in rows:
-            update = _report(config, row, step)
-            if all(group.done for group in row.groups):
-                update.result = _result(config, row)
-            else:
-                kept.append(row)
-                for group in row.groups:
-                    if not group.done:
-                        nodes = group.running + group.running[:1] * (len(group.places) - len(group.running))
-                        seats = _seats(group)
-                        order = sorted(range(len(seats)), key=seats.__getitem__)
-                        group.first = len(tokens)
-                        parents += [group.places[beam] for beam in order]
-                        tokens += [nodes[beam].id for beam in order]
-                        group.places = [group.first + seat for seat in seats]
-            updates.append(update)
-        yield updates
-        if not kept:
-            return
-        rows = kept
+            for group in row.groups:
+                if not group.done:
+                    nodes = group.running + group.running[:1] * (len(group.places) - len(group.running))
+                    seats = _seats(group)
+                    order = sorted(range(len(seats)), key=seats.__getitem__)
+                    group.first = len(tokens)
+                    parents += [group.places[beam] for beam in order]
+                    tokens += [nodes[beam].id for beam in order]
+                    group.places = [group.first + seat for seat in seats]
         logits = session.advance(parents, tokens)
+
+
+def _closed_up(rows: list[_Row]) -> list[_Row]:
+    """The rows that are not done, each where it was; the last ones go where others have ended, so that the session has
+    little to move."""
+    left, place = list(rows), 0
+    while place < len(left):
+        if left[place].is_done:
+            last = left.pop()
+            if place < len(left):
+                left[place] = last
+        else:
+            place += 1
+    return left
 
 
 def _seats(group: _Group) -> list[int]:
@@ -123,7 +139,7 @@ def _seats(group: _Group) -> list[int]:
 
 
 def _widen(
-    search: Search, members: list[_Row], number: int, logits: Tensor, log_probs: Tensor, prefixes: Tensor, step: int
+    search: Search, members: list[_Row], number: int, logits: Tensor, prefixes: Tensor, step: int
 ) -> None:
     """One step of the rows' groups of this number, from what the session knows of all rows (its places first)."""
     config, trace = search.config, search.trace
@@ -134,27 +150,33 @@ def _widen(
     orders = [sorted(range(width), key=group.places.__getitem__) for group in groups]  # the beams by their places
     if places != list(range(len(logits))):
         index = torch.tensor(places, device=logits.device)
-        logits, log_probs, prefixes = logits[index], log_probs[index], prefixes[index.to(prefixes.device)]
+        logits, prefixes = logits[index], prefixes[index.to(prefixes.device)]
     processors = search.processors
     if number and config.diversity_penalty:
         processors = _with_diversity(processors, _chosen(members, number, vocab_size).to(logits), config)
-    processed, stages = process(processors, log_probs, prefixes, step, trace)
-    sums = [[_cumulative(group, beam, step) for beam in order] for group, order in zip(groups, orders, strict=True)]
-    totals = processed.view(len(groups), width, -1) + torch.tensor(sums, device=logits.device)[:, :, None]
+    # Log-probabilities are logits less the logarithm of their partition: without processors the best logits of a beam
+    # are its best continuations, and nothing else of the vocabulary needs to be computed.
+    partition = log_partition(logits)
+    log_probs = logits - partition[:, None].float() if processors or trace else None
+    processed, stages = logits, []
+    if log_probs is not None:
+        processed, stages = process(processors, log_probs, prefixes, step, trace)
     look = min(max(2, 1 + len(search.ends.ids)) * size, width * vocab_size)
-    best = totals.flatten(1).topk(look)
-    best_totals, flat = best.values.tolist(), best.indices.tolist()
-
+    values, ids = processed.topk(min(look, vocab_size))
     # Hypotheses are summed up in double precision: of the model's log-probabilities and what the processors changed.
-    def at_best(values: Tensor) -> Tensor:
-        return values.reshape(len(groups), -1).gather(1, best.indices)
-
-    exact = at_best(logits).double() - log_partition(logits).view(len(groups), -1).gather(1, best.indices // vocab_size)
-    own, changed = exact.tolist(), (at_best(processed) - at_best(log_probs)).tolist()
+    own = logits.gather(1, ids).double() - partition[:, None]
+    changed = torch.zeros_like(values) if log_probs is None else values - log_probs.gather(1, ids)
+    sums = [[_cumulative(group, beam, step) for beam in order] for group, order in zip(groups, orders, strict=True)]
+    totals = torch.tensor(sums, device=own.device, dtype=own.dtype).view(-1, 1) + (own if log_probs is None else values)
+    best = totals.view(len(groups), -1).topk(look)
+    best_totals, best_places = best.values.tolist(), (best.indices // ids.shape[1]).tolist()
+    best_ids, best_own, best_changed = (
+        of_all.view(len(groups), -1).gather(1, best.indices).tolist() for of_all in (ids, own, changed)
+    )
     if trace:
         also = [
-            [index % vocab_size for index in indices if index // vocab_size == at]
-            for indices in flat
+            [id for id, place in zip(ids_of, places_of, strict=True) if place == at]
+            for ids_of, places_of in zip(best_ids, best_places, strict=True)
             for at in range(width)
         ]
         distributions, rank_lists = describe(logits, stages, config.num_candidates, also)
@@ -163,14 +185,14 @@ def _widen(
     for i, (row, group) in enumerate(zip(members, groups, strict=True)):
         running: list[Node] = []
         parents: list[int] = []
-        for place, (total, index) in enumerate(zip(best_totals[i], flat[i], strict=True)):
+        found = zip(best_totals[i], best_places[i], best_ids[i], best_own[i], best_changed[i], strict=True)
+        for place, (total, at, token, logprob, change) in enumerate(found):
             check_number(total)
             if total == -math.inf:  # removed by a processor, or a beam that does not exist
                 break
-            at, token = divmod(index, vocab_size)
             beam = orders[i][at]
-            total = sums[i][at] + own[i][place] + changed[i][place]
-            node = Node(group.running[beam] if step else None, token, own[i][place], total, step + 1)
+            total = sums[i][at] + logprob + change
+            node = Node(group.running[beam] if step else None, token, logprob, total, step + 1)
             reason = search.ends.reason(node, group.limit)
             value = score(config, total, step + 1)
             state: Literal["kept", "pruned", "finished"] = "pruned"
