@@ -14,9 +14,11 @@ import gradio as gr
 from playground import models, tokenizers, vectors
 from playground.header import Header, text_problem
 from playground.site import Site
+from playground.tabs.decoding import next_settings
 from playground.views.notice import notice
 
 LONGEST = 200_000  # characters of a link that are looked at
+CHECKED = {"next": next_settings.from_link}  # fields that hold more than one thing: what is left of a link's value
 
 
 def wire_share(demo: gr.Blocks, header: Header, fields: dict[str, Any], site: Site) -> None:
@@ -37,13 +39,11 @@ def wire_share(demo: gr.Blocks, header: Header, fields: dict[str, Any], site: Si
     )
     # What is opened shows the fields as they are by then.
     arrived.then(None, None, None, js="() => { window.openLinked(); }", api_visibility="private")
-    gr.on(
-        [component.change for component in everything.values()],
-        None,
-        list(everything.values()),
-        None,
-        js=f"(...values) => {{ window.shareState({json.dumps(list(everything))}, values); }}",
-    )
+    for name, component in everything.items():  # each its own: the page looks every input of an event up, one by one
+        component.change(
+            None, component, None, js=f"(value) => {{ window.shareState({json.dumps(name)}, value); }}",
+            api_visibility="private",
+        )  # fmt: skip
 
 
 def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
@@ -58,7 +58,10 @@ def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
     keys = [key for _, key in tokenizers.choices(site)]  # with those that were made since the page was built
     listed = {"watched": models.model_choices(), "vectors": vectors.choices(site)}
     wanted: dict[str, Any] = {
-        name: _value(component, state.get(name), keys, listed.get(name, [])) for name, component in fields.items()
+        name: CHECKED[name](state.get(name)) or gr.skip()
+        if name in CHECKED
+        else _value(component, state.get(name), keys, listed.get(name, []))
+        for name, component in fields.items()
     }
     names = [name for _, name in listed["watched"]]
     model, text, problem = state.get("model", opening_model), state.get("text", opening_text), ""

@@ -37,8 +37,8 @@
     window.openLinked = () => window.openPlace(tab, part);
     return Object.keys(fields).length ? JSON.stringify(fields) : '';
   };
-  window.shareState = (names, values) => {
-    names.forEach((name, i) => { state[name] = values[i]; });
+  window.shareState = (name, value) => {
+    state[name] = value;
     later();
   };
   document.addEventListener('click', (event) => {

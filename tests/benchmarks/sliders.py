@@ -4,6 +4,7 @@ An answer is all that the page's handler does: processors on the whole vocabular
 not asked again.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -16,6 +17,10 @@ from tests.benchmarks.measure import Row, best_rates
 BUNDLED = ("enja-transformer", "shakespeare-gpt", "pydocs-llama")
 PROMPT = "The function returns what light is this, and where is the station?"
 CALLS = 5  # in a round
+SETTINGS = {
+    "top_k": 50, "top_p": 0.9, "min_p": 0.02, "typical_p": 0.95, "repetition_penalty": 1.2, "presence_penalty": 0.1,
+    "frequency_penalty": 0.1, "how": "drawn", "find": "the",
+}  # fmt: skip
 
 
 def gpt2_run(folder: Path) -> str:
@@ -52,11 +57,9 @@ def answers(name: str) -> tuple[Callable[[], object], Callable[[], object], str]
     def slide() -> None:
         for _ in range(CALLS):
             moved[0] += 1
-            temperature = 0.5 + moved[0] % 20 / 20
-            message, *_ = next_token.show(
-                work, Written(), temperature, 50, 0.9, 0.02, 0.95, 1.2, 0.1, 0.1, 0, "drawn", "the"
-            )
-            assert message == "", message
+            settings = json.dumps(SETTINGS | {"temperature": 0.5 + moved[0] % 20 / 20})
+            shown = json.loads(next_token.draw_next(work, Written(), settings))
+            assert shown["figure"] and not shown["message"], shown["message"]
 
     def read() -> None:
         for _ in range(CALLS):

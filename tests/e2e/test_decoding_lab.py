@@ -148,6 +148,68 @@ def test_the_next_token_by_hand_and_a_tree(page):
     assert states.count("pruned") > 0 and best.text.split()[0] in page.locator("#tree-table").inner_text()
 
 
+def test_the_settings_of_the_next_token_are_one_link(page, server):
+    other = page.context.new_page()
+    problems = []
+    other.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    other.on("pageerror", lambda error: problems.append(str(error)))
+    linked = '{"temperature":0.72,"top_k":40,"how":"drawn","top_p":7,"other":"x"}'
+    state = {"tab": "Decoding", "part": "Next token", "model": MODEL, "text": TEXT, "next": json.dumps(linked)}
+    other.goto(f"{server[0]}/#{urlencode(state)}")
+    form, figure = other.locator("#next-settings"), other.locator("#next-figure")
+
+    def field(name):
+        return form.get_by_label(f"number input for {name}"), form.get_by_label(f"range slider for {name}")
+
+    expect(figure).to_contain_text("· 40 kept")
+    after = cursor_at(load(MODEL), TEXT).stages(GenerationConfig(strategy="sample", temperature=0.72, top_k=40))
+    expect(figure.locator(".figure-subtitle")).to_contain_text(f"→ {after.final_entropy:.3f} nats")
+    (number, slider), (top_p, _) = field("Top-k"), field("Top-p")
+    expect(field("Temperature")[0]).to_have_value("0.72")
+    expect(top_p).to_have_value("1")  # what the field cannot hold is dropped
+    expect(form.get_by_label("drawn", exact=True)).to_be_checked()
+
+    slider.focus()  # the keyboard; both fields agree, the answer leaves the focus where it is
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    expect(number).to_have_value("42")
+    expect(figure).to_contain_text("· 42 kept")
+    expect(slider).to_be_focused()
+    box = slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    other.mouse.move(box["x"] + box["width"] / 2, middle)  # dragged from the middle to the end, with answers between
+    other.mouse.down()
+    for share in range(50, 105, 5):
+        other.mouse.move(box["x"] + box["width"] * share / 100, middle)
+        other.wait_for_timeout(30)
+    expect(figure).to_contain_text("· 200 kept")
+    other.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    other.mouse.up()
+    expect(number).not_to_have_value("200")
+    expect(figure).to_contain_text(f"· {number.input_value()} kept")
+    expect(slider).to_have_value(number.input_value())
+
+    for typed, holds in (("1e9", "200"), ("-3", "0"), ("7.6", "8"), ("", "8")):
+        number.fill(typed)
+        number.press("Enter")
+        expect(number).to_have_value(holds)
+        expect(slider).to_have_value(holds)
+    expect(figure).to_contain_text("· 8 kept")
+    form.get_by_label("Look up a token").fill(HOSTILE[:8])
+    form.get_by_label("Look up a token").press("Enter")
+    other.wait_for_function("new URLSearchParams(location.hash.slice(1)).get('next')?.includes('<script>')")
+    again = json.loads(other.evaluate("JSON.parse(new URLSearchParams(location.hash.slice(1)).get('next'))"))
+    assert again == {"temperature": 0.72, "top_k": 8, "how": "drawn", "find": "<script>"}
+
+    form.get_by_role("button", name="Reset").click()
+    expect(number).to_have_value("0")
+    expect(form.get_by_label("most probable")).to_be_checked()
+    expect(figure).not_to_contain_text("· top-k")
+    other.wait_for_function("!location.hash.includes('next=')")
+    other.close()
+    assert problems == []
+
+
 def test_the_experiment_is_run_and_stopped(page):
     open_part(page, "Degeneration")
     typed = page.locator("#degeneration-typed textarea")
