@@ -33,7 +33,7 @@ window.figures.add('next', (figures) => {
       const list = [...sorted.slice(0, many), ...sorted.slice(many).filter((row) => picked.has(row.id))];
       const beside = view.width >= 820, wide = beside ? Math.round(view.width * 0.58) : view.width;
       // ---- bars
-      const longest = view.width < 500 ? 12 : 20, left = Math.max(60, ...list.map((row) => textWidth(shorten(row.text, longest), 13))) + 26, right = view.width < 500 ? 100 : 140;
+      const longest = view.width < 500 ? 12 : 20, left = Math.max(60, ...list.map((row) => textWidth(shorten(row.text, longest), 13))) + 26, right = view.width < 500 ? 114 : 140;
       const room = Math.max(60, wide - left - right), most = Math.max(...list.map((row) => Math.max(row.probability, row.final)), 1e-12), x = (p) => Math.max(p > 0 ? 0.8 : 0, p / most * room);
       const barsHigh = KEY + list.length * HIGH + 6, curveHigh = 300, height = beside ? Math.max(barsHigh, curveHigh + 20) : barsHigh + curveHigh + 20;
       const root = view.svg(view.width, height, `${data.title}: the ${list.length} most probable of all tokens, and all of them by rank`);

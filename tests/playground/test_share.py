@@ -22,6 +22,7 @@ def restored(state, site=OWN, raw=None):
             "much": gr.Slider(1, 5),
             "sentence": gr.Number(1, minimum=1, maximum=500),
             "watched": gr.Dropdown([("as above", "")], value=""),
+            "next": gr.HTML(""),
         }
     with on(site):
         values = share.restore(json.dumps(state) if raw is None else raw, fields, site)
@@ -41,6 +42,16 @@ def test_a_link_sets_numbers_and_what_is_listed_since_the_page_was_built(runs):
     assert found["sentence"] == 37
     assert found["watched"].value == "tiny-gpt"
     assert [value for _, value in found["watched"].choices] == ["", "tiny-gpt"]
+
+
+@pytest.mark.parametrize(
+    "given, held",
+    [('{"top_k":3}', '{"top_k":3}'), ({"top_k": 3, "x": 1, "top_p": 2}, '{"top_k":3}'), ("", SKIP), ({}, SKIP), (7, SKIP),
+     ("{", SKIP), ('{"top_k":1e999}', SKIP), ({"find": ["<script>"]}, SKIP), ("[" * 5_000, SKIP), (True, SKIP)],
+    ids=lambda value: str(value)[:16],
+)  # fmt: skip
+def test_a_link_sets_settings_that_their_fields_can_hold(runs, given, held):
+    assert restored({"next": given})["next"] == held
 
 
 def test_what_a_link_does_not_name_stays_as_the_page_opens(runs):

@@ -106,7 +106,7 @@ def build(site: Site, work: Work) -> NextTokenPart:
             form = settings_html(RANGES, HOW, LARGEST_SEED, TYPED)
             settings = gr.HTML("", html_template=form, js_on_load=SETTINGS, elem_id="next-settings")
         with gr.Column(scale=7, min_width=300):
-            boxes = '<div></div><div class="figure"></div><div></div>'
+            boxes = '<div class="next-message"></div><div class="figure"></div><div class="next-table"></div>'
             picture = gr.HTML("", html_template=boxes, js_on_load=PICTURE, elem_id="next-figure")
     states = gr.State(None), no_order()
     return NextTokenPart(picture, *states, settings, step, go_back, count, go_on, stop, anew, site.is_hosted)
