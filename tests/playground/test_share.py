@@ -47,7 +47,7 @@ def test_a_link_sets_numbers_and_what_is_listed_since_the_page_was_built(runs):
 @pytest.mark.parametrize(
     "given, held",
     [('{"top_k":3}', '{"top_k":3}'), ({"top_k": 3, "x": 1, "top_p": 2}, '{"top_k":3}'), ("", SKIP), ({}, SKIP),
-     (7, SKIP), ("{", SKIP), ('{"top_k":1e999}', SKIP), ({"find": ["<script>"]}, SKIP), ("[" * 5_000, SKIP), (True, SKIP)],
+     (7, SKIP), ("{", SKIP), ('{"top_k":1e999}', SKIP), ({"find": ["<script>"]}, SKIP), ("[" * 5_000, SKIP)],
     ids=lambda value: str(value)[:16],
 )  # fmt: skip
 def test_a_link_sets_settings_that_their_fields_can_hold(runs, given, held):
