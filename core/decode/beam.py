@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from core.decode.config import GenerationConfig
-from core.decode.processors import Processor, log_partition
+from core.decode.processors import Best, Processor, logprobs_of
 from core.decode.result import FinishReason, Hypothesis, Work
 from core.decode.state import Node, Search, Update, check_number, make_hypothesis, process, score
 from core.decode.trace import StepTrace, describe
@@ -69,15 +69,18 @@ class _Row:
 
 @torch.inference_mode()
 def beam_search(search: Search) -> Iterator[list[Update]]:
-    """Yields one Update for each unfinished input and step; closing the iterator ends the search."""
+    """Yields one Update for each unfinished input and step (or where nobody is told of steps, for each that is done);
+    closing the iterator ends the search."""
     session, config = search.session, search.config
     rows = [
         _Row(i, [_Group(number, prompt.max_new_tokens, places=[i], first=i) for number in range(config.beam_groups)])
         for i, prompt in enumerate(search.prompts)
     ]
-    logits = session.start()
+    # Without processors and traces the best continuations of each beam are all that has to be known.
+    whole = search.trace or bool(search.processors) or config.beam_groups > 1
+    look = max(2, 1 + len(search.ends.ids)) * config.num_beams
+    read = session.start() if whole else session.start_best(look)
     for step in range(search.steps):
-        prefixes = session.prefixes() if search.looks_back else torch.empty(len(logits), 0, dtype=torch.long)
         for row in rows:
             row.steps = []
             for group in row.groups:
@@ -85,14 +88,14 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
         for number in range(config.beam_groups):
             members = [row for row in rows if not row.groups[number].done]
             if members:
-                _widen(search, members, number, logits, prefixes, step)
+                _widen(search, members, number, read, step)
 
         updates = []
         for row in rows:
-            update = _report(config, row, step)
-            if row.is_done:
-                update.result = _result(config, row)
-            updates.append(update)
+            if row.is_done or search.told or search.trace:
+                update = _report(config, row, step)
+                update.result = _result(config, row) if row.is_done else None
+                updates.append(update)
         yield updates
         rows = _closed_up(rows)
         if not rows:
@@ -109,7 +112,7 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
                     parents += [group.places[beam] for beam in order]
                     tokens += [nodes[beam].id for beam in order]
                     group.places = [group.first + seat for seat in seats]
-        logits = session.advance(parents, tokens)
+        read = session.advance(parents, tokens) if whole else session.advance_best(parents, tokens, look)
 
 
 def _closed_up(rows: list[_Row]) -> list[_Row]:
@@ -138,40 +141,38 @@ def _seats(group: _Group) -> list[int]:
     return [seat if seat >= 0 else next(rest) for seat in seats]
 
 
-def _widen(
-    search: Search, members: list[_Row], number: int, logits: Tensor, prefixes: Tensor, step: int
-) -> None:
-    """One step of the rows' groups of this number, from what the session knows of all rows (its places first)."""
+def _widen(search: Search, members: list[_Row], number: int, read: Tensor | Best, step: int) -> None:
+    """One step of the rows' groups of this number, from what the session has read of all rows: logits (B, V), its
+    places first, or with one group and nothing to process the best of them."""
     config, trace = search.config, search.trace
     groups = [row.groups[number] for row in members]
-    size, vocab_size = config.num_beams // config.beam_groups, logits.shape[-1]
-    width = len(groups[0].places)
-    places = [place for group in groups for place in sorted(group.places)]
+    size, width = config.num_beams // config.beam_groups, len(groups[0].places)
     orders = [sorted(range(width), key=group.places.__getitem__) for group in groups]  # the beams by their places
-    if places != list(range(len(logits))):
-        index = torch.tensor(places, device=logits.device)
-        logits, prefixes = logits[index], prefixes[index.to(prefixes.device)]
-    processors = search.processors
-    if number and config.diversity_penalty:
-        processors = _with_diversity(processors, _chosen(members, number, vocab_size).to(logits), config)
-    # Log-probabilities are logits less the logarithm of their partition: without processors the best logits of a beam
-    # are its best continuations, and nothing else of the vocabulary needs to be computed.
-    partition = log_partition(logits)
-    log_probs = logits - partition[:, None].float() if processors or trace else None
-    processed, stages = logits, []
-    if log_probs is not None:
+    look = max(2, 1 + len(search.ends.ids)) * size
+    if isinstance(read, Best):
+        ids, own = read
+        ranked, changed = own, torch.zeros_like(own)
+    else:
+        places = torch.tensor([place for group in groups for place in sorted(group.places)], device=read.device)
+        logits = read[places]
+        prefixes = torch.empty(len(logits), 0, dtype=torch.long)
+        if search.looks_back:
+            prefixes = search.session.prefixes()[places]
+        processors = search.processors
+        if number and config.diversity_penalty:
+            counts = _chosen(members, number, logits.shape[1]).to(logits)
+            processors = _with_diversity(processors, counts, config)
+        log_probs = logits.log_softmax(-1)
         processed, stages = process(processors, log_probs, prefixes, step, trace)
-    look = min(max(2, 1 + len(search.ends.ids)) * size, width * vocab_size)
-    values, ids = processed.topk(min(look, vocab_size))
-    # Hypotheses are summed up in double precision: of the model's log-probabilities and what the processors changed.
-    own = logits.gather(1, ids).double() - partition[:, None]
-    changed = torch.zeros_like(values) if log_probs is None else values - log_probs.gather(1, ids)
+        ranked, ids = processed.topk(min(look, logits.shape[1]))
+        own, changed = logprobs_of(logits, ids), ranked - log_probs.gather(1, ids)
     sums = [[_cumulative(group, beam, step) for beam in order] for group, order in zip(groups, orders, strict=True)]
-    totals = torch.tensor(sums, device=own.device, dtype=own.dtype).view(-1, 1) + (own if log_probs is None else values)
-    best = totals.view(len(groups), -1).topk(look)
+    totals = torch.tensor(sums, dtype=own.dtype, device=own.device).view(-1, 1) + ranked
+    best = totals.view(len(groups), -1).topk(min(look, width * ids.shape[1]))
     best_totals, best_places = best.values.tolist(), (best.indices // ids.shape[1]).tolist()
+    # Hypotheses are summed up in double precision: of the model's log-probabilities and what the processors changed.
     best_ids, best_own, best_changed = (
-        of_all.view(len(groups), -1).gather(1, best.indices).tolist() for of_all in (ids, own, changed)
+        values.view(len(groups), -1).gather(1, best.indices).tolist() for values in (ids, own, changed)
     )
     if trace:
         also = [
@@ -194,11 +195,10 @@ def _widen(
             total = sums[i][at] + logprob + change
             node = Node(group.running[beam] if step else None, token, logprob, total, step + 1)
             reason = search.ends.reason(node, group.limit)
-            value = score(config, total, step + 1)
             state: Literal["kept", "pruned", "finished"] = "pruned"
             if reason and place < size:
                 state = "finished"
-                group.finished.append((value, node, reason))
+                group.finished.append((score(config, total, step + 1), node, reason))
                 group.led = group.led or place == 0
                 group.chosen += [token] if reason != "end" else []
             elif not reason and len(running) < size:
@@ -214,7 +214,7 @@ def _widen(
                     rank=ranks[i * width + at][token],
                     distribution=distributions[i * width + at],
                     cumulative=total,
-                    score=value,
+                    score=score(config, total, step + 1),
                     parent=number * size + beam,
                     beam=number * size + len(running) - 1 if state == "kept" else None,
                     state=state,

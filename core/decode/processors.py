@@ -13,6 +13,7 @@ the same column. Only this bookkeeping is padded on the left; model inputs never
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -234,6 +235,19 @@ def log_partition(logits: Tensor) -> Tensor:
     most = logits.amax(-1, keepdim=True)
     most = most.masked_fill(most == -math.inf, 0.0)
     return (logits - most).exp_().sum(-1).double().log() + most[..., 0].double()
+
+
+class Best(NamedTuple):
+    """The most probable tokens of each row: ids (B, K) and their log-probabilities in double precision (B, K)."""
+
+    ids: Tensor
+    logprobs: Tensor
+
+
+def best_of(logits: Tensor, count: int) -> Best:
+    """The `count` best of logits (B, V), or all there are. (Of the rest only their sum is needed.)"""
+    best = logits.topk(min(count, logits.shape[-1]))
+    return Best(best.indices, best.values.double() - log_partition(logits)[:, None])
 
 
 def logprobs_of(logits: Tensor, ids: Tensor) -> Tensor:

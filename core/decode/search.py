@@ -224,7 +224,7 @@ class _Decoder:
         began = time.perf_counter()
         batch = [prompts[row] for row in rows]
         traces: list[list[StepTrace]] = [[] for _ in rows]
-        for updates in _strategy(self.config)(self._search(batch)):
+        for updates in _strategy(self.config)(self._search(batch, told=text)):
             for update in updates:
                 traces[update.row] += update.trace
                 row, generation = rows[update.row], None
@@ -244,7 +244,7 @@ class _Decoder:
             if not text:
                 yield None
 
-    def _search(self, batch: list[Prompt]) -> Search:
+    def _search(self, batch: list[Prompt], told: bool) -> Search:
         import torch
 
         with torch.inference_mode():
@@ -253,7 +253,7 @@ class _Decoder:
             helper = None
             if self.assistant is not None:
                 helper = assistant_session(self.assistant, batch, self.use_cache)
-        return Search(session, batch, self.config, self.processors, self.ends, self.trace, helper)
+        return Search(session, batch, self.config, self.processors, self.ends, self.trace, helper, told)
 
     def _event(self, row: int, update: Update, generation: Generation | None) -> StreamEvent:
         if self.config.searches_beams and generation is not None:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from core.decode.config import GenerationConfig
-from core.decode.processors import NO_TOKEN
+from core.decode.processors import NO_TOKEN, Best, best_of
 from core.errors import TextError
 from core.model.graph import GraphedSteps
 
 if TYPE_CHECKING:
     from core.model import LanguageModel
+
+BLOCK = 128  # rows whose logits are looked through together
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ class Session:
         """Logits (B, V) after the prompts."""
         return self._read_all()
 
+    def start_best(self, count: int) -> Best:
+        """Of what `start` gives only the best of each row. The logits of a large batch do not fit into a processor's
+        cache; here they are made, looked through and dropped a block of rows at a time."""
+        ids, lengths = self._pad(self.rows)
+        best = self._best(self._states(ids)[torch.arange(len(ids), device=self.device), lengths - 1], count)
+        self._has_read(lengths)
+        return best
+
     def keep(self, rows: Sequence[int]) -> None:
         """Row i of the new batch is row `rows[i]` of the old one; rows may be left out and repeated."""
         if list(rows) == list(range(len(self.rows))):
@@ -103,13 +113,31 @@ class Session:
 
     def advance(self, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Row i of the new batch is row `rows[i]` of the old one with `tokens[i]` behind it; logits (len(rows), V)."""
-        self.keep(rows)
-        self.rows = [row + [token] for row, token in zip(self.rows, tokens, strict=True)]
+        self._append(rows, tokens)
         if self.cache is None:
             return self._read_all()
         step = torch.tensor(tokens, device=self.device)[:, None]
         logits = self.graphed(step) if self.graphed is not None else self._forward(step)
         return logits[:, 0].float()
+
+    def advance_best(self, rows: Sequence[int], tokens: Sequence[int], count: int) -> Best:
+        """Of what `advance` gives only the best of each row: see `start_best`."""
+        if self.graphed is not None:
+            return best_of(self.advance(rows, tokens), count)
+        self._append(rows, tokens)
+        if self.cache is None:
+            return self.start_best(count)
+        return self._best(self._states(torch.tensor(tokens, device=self.device)[:, None])[:, 0], count)
+
+    def _append(self, rows: Sequence[int], tokens: Sequence[int]) -> None:
+        self.keep(rows)
+        self.rows = [row + [token] for row, token in zip(self.rows, tokens, strict=True)]
+
+    def _best(self, states: Tensor, count: int) -> Best:
+        """states (B, D)."""
+        blocks = states.split(BLOCK if self.device.type == "cpu" else len(states))
+        found = [best_of(self.model.logits(block).float(), count) for block in blocks]
+        return Best(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def extend(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """Every row with `tokens[i]` behind it, none or more; logits (B, N, V) after the last N tokens of each row,
@@ -140,14 +168,21 @@ class Session:
     def _read_all(self) -> Tensor:
         ids, lengths = self._pad(self.rows)
         logits = self._forward(ids, lengths - 1)[:, 0]
+        self._has_read(lengths)
+        return logits.float()
+
+    def _has_read(self, lengths: Tensor) -> None:
         if self.cache is not None:
             self.cache.length = lengths
             self.memory = None  # its keys and values are in the cache
-        return logits.float()
 
     def _forward(self, ids: Tensor, last: Tensor | None = None) -> Tensor:
         """Logits (B, T, V) of ids (B, T); with `last` (B,) those of one position a row only, (B, 1, V)."""
         return self.model(ids, memory=self.memory, cache=self.cache, logit_positions=last).logits
+
+    def _states(self, ids: Tensor) -> Tensor:
+        """The final states (B, T, D), of which the model makes logits."""
+        return self.model.hidden(ids, self.memory, self.cache)
 
     def _pad(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         longest = max(map(len, rows))

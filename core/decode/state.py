@@ -129,6 +129,7 @@ class Search:
     ends: Ends
     trace: bool = False
     assistant: Session | None = None
+    told: bool = True  # somebody hears of each step, not of results only
 
     @property
     def steps(self) -> int:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-ROWS = 320  # sources times beams or samples, decoded together on a CPU
+ROWS = 640  # sources times beams or samples, decoded together on a CPU
+FEW_ROWS = 80  # no fewer, as long as there are sources
+BATCHES = 8  # at least, of so many rows: to be worked on side by side
+CUT = 4  # the last two batches are cut into so many parts, so that all who work end at about the same time
 GPU_ROWS = 1_024
 TOKENS = 16_384  # source tokens times rows of a batch, at most: long sources come in smaller batches
 
@@ -50,6 +53,7 @@ def batches(lengths: Sequence[int], rows: int, most_rows: int = ROWS, most_token
     [[0, 2], [1, 3]]
     """
     order = sorted(range(len(lengths)), key=lambda place: (lengths[place], place))
+    most_rows = min(most_rows, max(FEW_ROWS, len(lengths) * rows // BATCHES))
     found: list[list[int]] = []
     for place in order:
         size = len(found[-1]) + 1 if found else 0
@@ -57,7 +61,12 @@ def batches(lengths: Sequence[int], rows: int, most_rows: int = ROWS, most_token
             found.append([])
         found[-1].append(place)
     random.Random(0).shuffle(found)
-    return found
+    whole, last = found[:-2], found[-2:]
+    return whole + [part for batch in last for part in _cut(batch, max(FEW_ROWS // rows, -(-len(batch) // CUT)))]
+
+
+def _cut(batch: list[int], size: int) -> list[list[int]]:
+    return [batch[start : start + size] for start in range(0, len(batch), size)]
 
 
 def translated(
@@ -131,6 +140,7 @@ def side_by_side(
     lock, ready = threading.Lock(), threading.Barrier(workers + 1)
 
     def follow() -> None:
+        torch.get_num_threads()  # a thread's own number is set by its first use of it, to that of all
         torch.set_num_threads(1)
         ready.wait()
         try:

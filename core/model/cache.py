@@ -11,7 +11,7 @@ exactly what it would compute alone.
 import torch
 from torch import Tensor
 
-FIRST = 32  # positions that there is room for at first; most continuations need no more
+FIRST = 16  # positions that there is room for at first; most continuations need few more
 
 
 class KVCache:
@@ -121,11 +121,8 @@ class KVCache:
     def _make_room(self, needed: int) -> None:
         room = self.kv.shape[4]
         if needed > room or (self.fixed and room < self.max_len):
-            shape = list(self.kv.shape)
-            shape[4] = self.max_len if self.fixed else min(self.max_len, max(needed, 2 * room))
-            kv = self.kv.new_zeros(shape)
-            kv[:, :, :, :, :room] = self.kv
-            self.kv = kv
+            more = self.max_len if self.fixed else min(self.max_len, max(needed, 2 * room))
+            self.kv = self._like(self.batch_size, more, self.kv)
 
     def advance(self, new: int) -> None:
         """All layers have stored their `new` tokens."""
@@ -140,23 +137,22 @@ class KVCache:
         """Row i continues what row `rows[i]` had; the batch may shrink or grow (beams, finished rows)."""
         rows = rows.to(self.kv.device)
         used = self.kv[:, :, :, :, : self._longest]
-        if len(rows) == self.batch_size:
-            moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
-            if not len(moved):
-                return
-            used.index_copy_(2, moved, used.index_select(2, rows[moved]))  # rows that stay are not touched
-        elif len(rows) < self.batch_size and not self.fixed:  # in the same memory: there is nothing to clear
-            kept = used.index_select(2, rows)
+        if len(rows) == self.batch_size or (len(rows) < self.batch_size and not self.fixed):
+            _move(used, 2, rows)
             self.kv = self.kv[:, :, : len(rows)]
-            self.kv[:, :, :, :, : self._longest] = kept
         else:
-            shape = list(self.kv.shape)
-            shape[2] = len(rows)
-            self.kv = self.kv.new_zeros(shape)
-            self.kv[:, :, :, :, : self._longest] = used.index_select(2, rows)
+            self.kv = self._like(len(rows), self.kv.shape[4], used.index_select(2, rows))
         if self.cross:
             self._keep_sources(self.source.index_select(0, rows))
         self.length = self._length.index_select(0, rows)
+
+    def _like(self, rows: int, room: int, used: Tensor) -> Tensor:
+        """Memory for so many rows and positions, of which the first hold `used`."""
+        n_layers, two, _, heads, _, d_head = self.kv.shape
+        # Beyond them all is zero: what is masked counts for nothing only as long as it is a number.
+        kv = self.kv.new_zeros(n_layers, two, rows, heads, room, d_head)
+        kv[:, :, :, :, : used.shape[4]] = used
+        return kv
 
     def _keep_sources(self, source: Tensor) -> None:
         """Row i reads source `source[i]` of those in `cross` from now on."""
@@ -165,7 +161,20 @@ class KVCache:
         if not bool((counts == each).all()):
             wanted, each = source, 1
         if not torch.equal(wanted, torch.arange(len(self.cross[0][0]), device=wanted.device)):
-            self.cross = [(k.index_select(0, wanted), v.index_select(0, wanted)) for k, v in self.cross]
+            if len(wanted) > len(self.cross[0][0]):
+                self.cross = [(k.index_select(0, wanted), v.index_select(0, wanted)) for k, v in self.cross]
+            else:
+                for k, v in self.cross:
+                    _move(k, 0, wanted)
+                    _move(v, 0, wanted)
+                self.cross = [(k[: len(wanted)], v[: len(wanted)]) for k, v in self.cross]
             if self.memory_mask is not None:
                 self.memory_mask = self.memory_mask.index_select(0, wanted)
         self.source = torch.arange(len(wanted), device=source.device).repeat_interleave(each)
+
+
+def _move(tensor: Tensor, dim: int, rows: Tensor) -> None:
+    """Along `dim`, put what is at `rows[i]` at i, in place; what is there already is not touched."""
+    moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero()[:, 0]
+    if len(moved):
+        tensor.index_copy_(dim, moved, tensor.index_select(dim, rows[moved]))
