@@ -180,9 +180,7 @@ def change_model(
         yield shown
 
 
-def choose_model(
-    name: str | None, text: str, settled: tuple[str, str], typed: str | None = None
-) -> tuple[Any, ...]:
+def choose_model(name: str | None, text: str, settled: tuple[str, str], typed: str | None = None) -> tuple[Any, ...]:
     """Show another model. An example of another family gives way to one of this; a text of one's own stays. typed: what
     has been typed since."""
     run, problem = _open(name)

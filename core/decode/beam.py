@@ -47,6 +47,7 @@ class _Group:
     # The beams' rows in the session: at first the prompt's, then one a beam; after a choice those of their parents.
     places: list[int] = field(default_factory=list)
     first: int = 0  # the first of the session's rows that are the group's
+    order: list[int] = field(default_factory=lambda: [0])  # the beams by their places
     finished: list[tuple[float, Node, FinishReason]] = field(default_factory=list)  # best first
     chosen: list[int] = field(default_factory=list)  # what its beams took at this step, end tokens apart
     led: bool = False  # the best continuation of some step was one that ends
@@ -106,12 +107,12 @@ def beam_search(search: Search) -> Iterator[list[Update]]:
             for group in row.groups:
                 if not group.done:
                     nodes = group.running + group.running[:1] * (len(group.places) - len(group.running))
-                    seats = _seats(group)
-                    order = sorted(range(len(seats)), key=seats.__getitem__)
+                    group.order = _seated(group)
                     group.first = len(tokens)
-                    parents += [group.places[beam] for beam in order]
-                    tokens += [nodes[beam].id for beam in order]
-                    group.places = [group.first + seat for seat in seats]
+                    for place, beam in enumerate(group.order, len(tokens)):
+                        parents.append(group.places[beam])
+                        tokens.append(nodes[beam].id)
+                        group.places[beam] = place
         read = session.advance(parents, tokens) if whole else session.advance_best(parents, tokens, look)
 
 
@@ -129,16 +130,21 @@ def _closed_up(rows: list[_Row]) -> list[_Row]:
     return left
 
 
-def _seats(group: _Group) -> list[int]:
-    """Where among the group's rows each of its beams goes on: where its parent was, for the first child of a parent, so
+def _seated(group: _Group) -> list[int]:
+    """The group's beams in the order in which they go on: each where its parent was, if it is the first child of it, so
     that the session has little to move."""
-    free, seats = set(range(len(group.places))), [-1] * len(group.places)
+    order = [-1] * len(group.places)
+    others = []
     for beam, parent in enumerate(group.places):
-        if parent - group.first in free:
-            seats[beam] = parent - group.first
-            free.remove(seats[beam])
-    rest = iter(sorted(free))
-    return [seat if seat >= 0 else next(rest) for seat in seats]
+        seat = parent - group.first
+        if seat < len(order) and order[seat] < 0:
+            order[seat] = beam
+        else:
+            others.append(beam)
+    if others:
+        rest = iter(others)
+        order = [beam if beam >= 0 else next(rest) for beam in order]
+    return order
 
 
 def _widen(search: Search, members: list[_Row], number: int, read: Tensor | Best, step: int) -> None:
@@ -146,8 +152,7 @@ def _widen(search: Search, members: list[_Row], number: int, read: Tensor | Best
     places first, or with one group and nothing to process the best of them."""
     config, trace = search.config, search.trace
     groups = [row.groups[number] for row in members]
-    size, width = config.num_beams // config.beam_groups, len(groups[0].places)
-    orders = [sorted(range(width), key=group.places.__getitem__) for group in groups]  # the beams by their places
+    size, width = config.num_beams // config.beam_groups, len(groups[0].order)
     look = max(2, 1 + len(search.ends.ids)) * size
     if isinstance(read, Best):
         ids, own = read
@@ -166,7 +171,7 @@ def _widen(search: Search, members: list[_Row], number: int, read: Tensor | Best
         processed, stages = process(processors, log_probs, prefixes, step, trace)
         ranked, ids = processed.topk(min(look, logits.shape[1]))
         own, changed = logprobs_of(logits, ids), ranked - log_probs.gather(1, ids)
-    sums = [[_cumulative(group, beam, step) for beam in order] for group, order in zip(groups, orders, strict=True)]
+    sums = [_sums(group, step) for group in groups]
     totals = torch.tensor(sums, dtype=own.dtype, device=own.device).view(-1, 1) + ranked
     best = totals.view(len(groups), -1).topk(min(look, width * ids.shape[1]))
     best_totals, best_places = best.values.tolist(), (best.indices // ids.shape[1]).tolist()
@@ -186,12 +191,13 @@ def _widen(search: Search, members: list[_Row], number: int, read: Tensor | Best
     for i, (row, group) in enumerate(zip(members, groups, strict=True)):
         running: list[Node] = []
         parents: list[int] = []
+        already = len(group.finished)
+        check_number(best_totals[i][0])  # what is not a number is the first
         found = zip(best_totals[i], best_places[i], best_ids[i], best_own[i], best_changed[i], strict=True)
         for place, (total, at, token, logprob, change) in enumerate(found):
-            check_number(total)
             if total == -math.inf:  # removed by a processor, or a beam that does not exist
                 break
-            beam = orders[i][at]
+            beam = group.order[at]
             total = sums[i][at] + logprob + change
             node = Node(group.running[beam] if step else None, token, logprob, total, step + 1)
             reason = search.ends.reason(node, group.limit)
@@ -222,18 +228,22 @@ def _widen(search: Search, members: list[_Row], number: int, read: Tensor | Best
                 row.steps.append(node.trace)
             if len(running) == size and place >= size - 1 and not trace:
                 break  # nothing further can be kept or finished
-        group.finished.sort(key=lambda item: -item[0])  # stable: of equal scores the earlier one stays
-        del group.finished[size:]
+        if len(group.finished) > already:
+            group.finished.sort(key=lambda item: -item[0])  # stable: of equal scores the earlier one stays
+            del group.finished[size:]
         group.before, group.running = group.running, running
         # A beam that does not exist (fewer continuations than beams) repeats the first; its sum is -inf.
         group.places = parents + parents[:1] * (size - len(running))
         group.done = _is_done(config, group, size, step + 1)
 
 
-def _cumulative(group: _Group, beam: int, step: int) -> float:
+def _sums(group: _Group, step: int) -> list[float]:
+    """What the group's beams have, by their places; -inf for one that does not exist."""
     if step == 0:
-        return 0.0
-    return group.running[beam].cumulative if beam < len(group.running) else -math.inf
+        return [0.0]
+    sums = [node.cumulative for node in group.running]
+    sums += [-math.inf] * (len(group.order) - len(sums))
+    return [sums[beam] for beam in group.order]
 
 
 def _chosen(members: list[_Row], number: int, vocab_size: int) -> Tensor:

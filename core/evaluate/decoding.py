@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-ROWS = 640  # sources times beams or samples, decoded together on a CPU
+ROWS = 1_280  # sources times beams or samples, decoded together on a CPU
 FEW_ROWS = 80  # no fewer, as long as there are sources
 BATCHES = 8  # at least, of so many rows: to be worked on side by side
-CUT = 4  # the last two batches are cut into so many parts, so that all who work end at about the same time
+CUT = 4  # the last batch is cut into so many parts, so that all who work end at about the same time
 GPU_ROWS = 1_024
-TOKENS = 16_384  # source tokens times rows of a batch, at most: long sources come in smaller batches
+TOKENS = 32_768  # source tokens times rows of a batch, at most: long sources come in smaller batches
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,9 @@ def batches(lengths: Sequence[int], rows: int, most_rows: int = ROWS, most_token
             found.append([])
         found[-1].append(place)
     random.Random(0).shuffle(found)
-    whole, last = found[:-2], found[-2:]
-    return whole + [part for batch in last for part in _cut(batch, max(FEW_ROWS // rows, -(-len(batch) // CUT)))]
-
-
-def _cut(batch: list[int], size: int) -> list[list[int]]:
-    return [batch[start : start + size] for start in range(0, len(batch), size)]
+    last = found.pop() if found else []
+    size = max(1, FEW_ROWS // rows, -(-len(last) // CUT))
+    return found + [last[start : start + size] for start in range(0, len(last), size)]
 
 
 def translated(

@@ -36,7 +36,7 @@ class FeedForward(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down(self.activation(self.up(x)))
+        return self.down(self.up(x, self.activation))
 
 
 class SwiGLU(nn.Module):

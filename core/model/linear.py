@@ -6,6 +6,7 @@ it). Weights may also be kept in the order in which oneDNN reads them: `pack`. T
 left to MKL, which makes a small model's step a fifth shorter there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,20 +59,28 @@ class Packed:
         return type(None), ()
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, packed: Packed | None = None) -> Tensor:
+def linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    packed: Packed | None = None,
+    activation: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """x (..., inputs), weight (outputs, inputs), bias (outputs,) -> (..., outputs).
 
-    packed: of this weight, or of an older one, which is not used.
+    packed: of this weight, or of an older one, which is not used. activation: what the product goes through.
     """
     if not _suits_onednn(x, weight):
-        return F.linear(x, weight, bias)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
-        if not _TRAINS_WITH_ONEDNN:
-            return F.linear(x, weight, bias)
-        return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return]
-    if packed is not None and packed.is_current(weight):
-        return _product(x, packed.tensor, bias)
-    return _product(x, weight, bias)
+        y = F.linear(x, weight, bias)
+    elif torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
+        y = _Linear.apply(x, weight, bias) if _TRAINS_WITH_ONEDNN else F.linear(x, weight, bias)
+    else:
+        if packed is not None and packed.is_current(weight):
+            weight = packed.tensor
+        if activation is F.relu:  # on the way, while the numbers are at hand
+            return _product(x, weight, bias, "relu")
+        y = _product(x, weight, bias)
+    return y if activation is None else activation(y)
 
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -86,8 +95,8 @@ def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "")
     return y
 
 
@@ -126,5 +135,5 @@ class Linear(nn.Linear):
         if self.packed is None or not self.packed.is_current(self.weight):
             self.packed = Packed.of(self.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias, self.packed)
+    def forward(self, x: Tensor, activation: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        return linear(x, self.weight, self.bias, self.packed, activation)

@@ -8,6 +8,7 @@ not assumed: evaluate the quantised model (`llm-scratch eval --precision int8`).
 
 import copy
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +36,10 @@ class Int8Linear(nn.Module):
         # Without these instructions products are summed in 16 bits: inputs of 7 bits keep the sums from overflowing.
         self._reduce_range = not torch.cpu._is_vnni_supported()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, activation: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """x (N, ..., inputs) -> (N, ..., outputs)."""
         y: Tensor = torch.ops.quantized.linear_dynamic(x.contiguous(), self._packed, self._reduce_range)
-        return y
+        return y if activation is None else activation(y)
 
 
 def quantize(model: LanguageModel) -> LanguageModel:

@@ -52,9 +52,7 @@ class Transformer(LanguageModel):
         cross = [layer.cross_attention.keys_values(memory.states) for layer in self.layers]  # type: ignore[union-attr, operator]
         mask: Tensor | None = memory.mask
         if cache is not None:
-            if bool(memory.mask.all()):
-                mask = None  # nothing to hide: attention is quicker without
-            cache.cross, cache.memory_mask = cross, mask
+            cross, mask = cache.keep_cross(cross, memory.mask)
         return cross, _for_queries(mask)
 
 
