@@ -1,6 +1,7 @@
 """Translating a test set, from texts to texts: what `llm-scratch eval` and `translate --input` do, beside what a person
 writes with transformers, with the very same weights and tokenizer."""
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from tests.benchmarks.measure import SETTLE, Row
 
 SENTENCES = 2_000
 BEAMS = 5
+ROUNDS = 2  # the candidates take turns; each one's better round counts
 TOGETHER = 32  # sentences of a batch of the peer's
 
 
@@ -61,13 +63,16 @@ def evaluation(count: int = SENTENCES, clock: Callable[[], float] = time.perf_co
         f"{kind}, in file order": peer,
         f"{kind}, sorted by length": by_length,
     }
-    rates = {}
+    best = dict.fromkeys(candidates, math.inf)  # seconds
     for name, translate in candidates.items():
         translate(sources[:TOGETHER])
-        time.sleep(SETTLE)
-        began = clock()
-        found[name] = translate(sources)
-        rates[name] = len(sources) / (clock() - began)
+    for _ in range(ROUNDS):
+        for name, translate in candidates.items():
+            time.sleep(SETTLE)
+            began = clock()
+            found[name] = translate(sources)
+            best[name] = min(best[name], clock() - began)
+    rates = {name: len(sources) / seconds for name, seconds in best.items()}
     same = sum(a == b.strip() for a, b in zip(found["ours"], found[f"{kind}, in file order"], strict=True))
     note = f"{same / len(sources):.1%} of the translations are the same"
     return [
