@@ -46,14 +46,18 @@ class Translated:
     seconds: float
 
 
-def batches(lengths: Sequence[int], rows: int, most_rows: int = ROWS, most_tokens: int = TOKENS) -> list[list[int]]:
-    """Places of `lengths`, those of similar length together. rows: that each takes.
+def batches(
+    lengths: Sequence[int], rows: int, most_rows: int = ROWS, most_tokens: int = TOKENS, shared: bool = True
+) -> list[list[int]]:
+    """Places of `lengths`, those of similar length together. rows: that each takes. shared: by several who work side by
+    side, so there are enough for all, and small ones at the end.
 
-    >>> sorted(map(sorted, batches([3, 9, 4, 8], rows=1, most_rows=2)))
+    >>> sorted(map(sorted, batches([3, 9, 4, 8], rows=1, most_rows=2, shared=False)))
     [[0, 2], [1, 3]]
     """
     order = sorted(range(len(lengths)), key=lambda place: (lengths[place], place))
-    most_rows = min(most_rows, max(FEW_ROWS, len(lengths) * rows // BATCHES))
+    if shared:
+        most_rows = min(most_rows, max(FEW_ROWS, len(lengths) * rows // BATCHES))
     found: list[list[int]] = []
     for place in order:
         size = len(found[-1]) + 1 if found else 0
@@ -61,7 +65,9 @@ def batches(lengths: Sequence[int], rows: int, most_rows: int = ROWS, most_token
             found.append([])
         found[-1].append(place)
     random.Random(0).shuffle(found)
-    last = found.pop() if found else []
+    if not shared or not found:
+        return found
+    last = found.pop()
     size = max(1, FEW_ROWS // rows, -(-len(last) // CUT))
     return found + [last[start : start + size] for start in range(0, len(last), size)]
 
@@ -85,7 +91,7 @@ def translated(
     config = replace(config or run.config.decode, num_return_sequences=1)
     ids = [input_ids(run, source) for source in sources]
     on_cpu = run.model.device.type == "cpu"
-    found = batches([len(source or ()) for source in ids], config.rows, ROWS if on_cpu else GPU_ROWS)
+    found = batches([len(source or ()) for source in ids], config.rows, ROWS if on_cpu else GPU_ROWS, shared=on_cpu)
     waiting = [batch for batch in found if not all(number in done for number in batch)]
     workers = min(workers or (torch.get_num_threads() if on_cpu else 1), len(waiting))
 

@@ -1,5 +1,7 @@
 """Teacher forcing agrees with what every strategy reports, and with a token-by-token calculation of its own."""
 
+import math
+
 import pytest
 import torch
 from decode_helpers import FAMILIES, SMALL, byte_run, decode, random_inputs, tiny
@@ -7,6 +9,7 @@ from decode_helpers import FAMILIES, SMALL, byte_run, decode, random_inputs, tin
 from core import load
 from core.decode import GenerationConfig, generate
 from core.decode.config import STRATEGIES
+from core.decode.processors import best_of
 from core.decode.scoring import rescored, score_ids, score_tokens
 from core.errors import TextError
 
@@ -97,3 +100,18 @@ def test_edges():
             score_ids(model, given, ids)
     run = byte_run("transformer")
     assert score_ids(run, [], [5]) == score_ids(run.model, [run.model.eos_id], [5])
+
+
+@pytest.mark.parametrize("size", [3, 4_000, 50_257])
+def test_the_best_of_a_row_and_their_logprobs(size):
+    """Sums of many exponentials in single precision stay within a few 1e-7 of those in double, to either side."""
+    torch.manual_seed(size)
+    logits = 4 * torch.randn(40, size) + 30 * torch.randn(40, 1)
+    logits[:5, 1:] = -math.inf  # all but one removed
+    best, exact = best_of(logits, 10), logits.double().log_softmax(-1)
+    assert best.ids.shape == (40, min(10, size)) and torch.equal(best.ids[:, 0], logits.argmax(-1))
+    torch.testing.assert_close(best.logprobs, exact.gather(1, best.ids), atol=1e-6, rtol=0)
+    torch.testing.assert_close(best.logprobs, exact.topk(min(10, size)).values, atol=1e-6, rtol=0)
+    assert abs(float((best.logprobs[5:, 0] - exact.gather(1, best.ids)[5:, 0]).mean())) < 1e-7
+    logits[7, 2] = math.nan
+    assert best_of(logits, 3).logprobs[7, 0].isnan()

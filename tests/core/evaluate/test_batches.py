@@ -1,0 +1,48 @@
+"""Batches of sources for several workers: everything once, of like length, within limits, and the same each time."""
+
+import random
+
+import pytest
+import torch
+
+from core.evaluate.decoding import BATCHES, ROWS, batches, side_by_side
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_every_source_is_in_one_batch_with_those_of_its_length(shared):
+    generator = random.Random(2)
+    for count in (0, 1, 7, 130, 2_000):
+        lengths = [generator.choice((0, 1, 5, 9, 300)) for _ in range(count)]
+        for rows in (1, 5, 64):
+            found = batches(lengths, rows, shared=shared)
+            assert sorted(place for batch in found for place in batch) == list(range(count))
+            assert found == batches(lengths, rows, shared=shared)
+            for batch in found:
+                longest = max(lengths[place] for place in batch)
+                assert len(batch) == 1 or (len(batch) * rows <= ROWS and len(batch) * rows * longest <= 32_768)
+                within = [sorted(lengths[place] for place in batch) for batch in found]
+                assert all(a[-1] <= b[0] for a, b in zip(sorted(within), sorted(within)[1:], strict=False))
+
+
+def test_there_are_enough_for_all_and_the_last_are_small():
+    rows = [5 * len(batch) for batch in batches([9] * 500, 5)]
+    assert len(rows) > BATCHES and sum(rows) == 2_500
+    assert max(rows) <= 2_500 // BATCHES and rows[-4:] == [80, 80, 80, 70]
+    assert [len(batch) for batch in batches([9] * 10, 5)] == [10]  # not worth dividing
+    assert [len(batch) for batch in batches([9] * 500, 2, most_rows=1_024, shared=False)] == [500]
+
+
+def test_each_who_works_side_by_side_computes_by_itself():
+    """PyTorch sets a thread's own number of threads when it computes for the first time; ours has to outlast that."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+
+        def work(item):
+            torch.randn(300, 300).exp().sum()
+            yield torch.get_num_threads()
+
+        assert [found for found in side_by_side(work, range(4), 2) if found is not None] == [1] * 4
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
