@@ -1,7 +1,7 @@
 """Decoding and evaluation in the cloud: a run is read once per container, and answers as long as that lives.
 
     Prompts    single texts of many askers, gathered into batches
-    Writer     shards of files, streams of tokens, evaluation
+    Writer     shards of files, streams of tokens, evaluation, continuations that are measured
 
 Texts, settings and results are plain values: settings are the JSON of a GenerationConfig, answers those of
 core.decode.answers.
@@ -151,22 +151,41 @@ class Writer:
 
     @modal.method()
     def evaluation(
-        self, request: str, items: list[Any] | None = None, done: Sequence[int] = (), assistant: str = ""
+        self,
+        request: str,
+        items: list[Any] | None = None,
+        done: Sequence[int] = (),
+        assistant: str = "",
+        losses: bytes = b"",
     ) -> Iterator[dict[str, Any]]:
         """The messages of core.evaluate.work as plain values, for remote.decoding.evaluating.
 
         request: JSON of a core.evaluate.request.Request. items: [source, reference] each, or documents; else the
         validation split of the run's own data, which must be within reach from here. done: numbers of pairs that need
-        no translation. First {"call": its id}, last {"end": True}.
+        no translation. losses: of the first tokens of a language model's text, float32. First {"call": its id}, last
+        {"end": True}.
         """
         from core.evaluate.request import Request
 
         yield {"call": modal.current_function_call_id() or ""}
-        given = [text for item in items or [] for text in ([item] if isinstance(item, str) else item)]
-        if sum(map(len, given)) > MOST_CHARACTERS:
-            raise DataError(f"There are more than {MOST_CHARACTERS:,} characters to evaluate on: use a part of them.")
+        _check_size(items)
         asked = Request.from_json(request)
-        yield from evaluation_messages(self.opened.current(), asked, items, done, self._assistant(assistant))
+        run = self.opened.current()
+        yield from evaluation_messages(run, asked, items, done, self._assistant(assistant), losses)
+
+    @modal.method()
+    def continuations(self, request: str, items: list[str] | None = None) -> Iterator[dict[str, Any]]:
+        """What a language model writes behind prompts from the documents: see remote.decoding.continuing. Parameters
+        as those of `evaluation`; first {"call": its id}, last {"end": True}."""
+        from core.evaluate.request import Request
+        from remote.decoding.continuing import continuation_messages
+
+        yield {"call": modal.current_function_call_id() or ""}
+        _check_size(items)
+        run = self.opened.current()
+        asked, documents = _asked(run, Request.from_json(request), items)
+        yield from continuation_messages(run, asked, documents)
+        yield {"end": True}
 
     def _assistant(self, name: str) -> Run | None:
         if not name:
@@ -176,28 +195,46 @@ class Writer:
         return self.assistants[name].current()
 
 
-def evaluation_messages(
-    run: Run, request: "Request", items: list[Any] | None, done: Sequence[int], assistant: Run | None
-) -> Iterator[dict[str, Any]]:
-    """The work, as messages that JSON or pickle carries: one a batch, and one a second between."""
-    import numpy as np
+def _check_size(items: list[Any] | None) -> None:
+    given = [text for item in items or [] for text in ([item] if isinstance(item, str) else item)]
+    if sum(map(len, given)) > MOST_CHARACTERS:
+        raise DataError(f"There are more than {MOST_CHARACTERS:,} characters to evaluate on: use a part of them.")
 
-    from core.evaluate.evaluation import items_of, plan_of
-    from core.evaluate.work import measure, translate
+
+def _asked(run: Run, request: "Request", items: list[Any] | None) -> "tuple[Request, list[Any]]":
+    """The request as it is to be read here, and its pairs or documents."""
+    from core.evaluate.evaluation import items_of
 
     if items is not None:  # named there, read there
         texts: dict[str, Any] = {"documents": tuple(items)}
         if run.is_translation:
             texts = {"pairs": tuple((item[0], item[1]) for item in items)}
         request = replace(request, data="", src="", ref="", as_given=True, max_examples=0, **texts)
-    found = items_of(run, request)
+    return request, items_of(run, request)
+
+
+def evaluation_messages(
+    run: Run,
+    request: "Request",
+    items: list[Any] | None,
+    done: Sequence[int],
+    assistant: Run | None,
+    losses: bytes = b"",
+) -> Iterator[dict[str, Any]]:
+    """The work, as messages that JSON or pickle carries: one a batch, and one a second between."""
+    import numpy as np
+
+    from core.evaluate.evaluation import plan_of
+    from core.evaluate.work import measure, translate
+
+    request, found = _asked(run, request, items)
     plan = plan_of(run, request, found, None, assistant)
     facts = ("total", "examples", "language", "data_sha256", "weights_sha256", "tokenizer_sha256", "assistant_sha256")
     yield {"facts": {name: getattr(plan, name) for name in (*facts, "device", "precision", "software")}}
     work = (
         translate(run, plan, found, frozenset(done), assistant)
         if run.is_translation
-        else measure(run, plan, found, np.empty(0, dtype=np.float32))
+        else measure(run, plan, found, np.frombuffer(losses, dtype="<f4"))
     )
     for message in work:
         if isinstance(message, str):

@@ -82,11 +82,18 @@ def measuring(
     for at in experiment(run, cases, default_columns() if columns is None else columns, new_tokens, assistant):
         found = at.columns
         yield at
+    return degeneration_values(found, cases, new_tokens, features)
+
+
+def degeneration_values(
+    columns: Sequence[ColumnResult], cases: Sequence[Case], new_tokens: int, features: "Run | None" = None
+) -> dict[str, Any]:
+    """What `degeneration_scores` returns, of what was written."""
     return {
         "kind": "degeneration",
         "prompts": len(cases),
         "new_tokens": new_tokens,
-        "columns": [column_values(column, cases, features) for column in found],
+        "columns": [column_values(column, cases, features) for column in columns],
     }
 
 

@@ -31,6 +31,7 @@ FEW_ROWS = 80  # no fewer, as long as there are sources
 BATCHES = 8  # at least, of so many rows: to be worked on side by side
 CUT = 4  # the last batch is cut into so many parts, so that all who work end at about the same time
 GPU_ROWS = 1_024
+KEYS = 640 * 2**20  # bytes of keys and values that one of the batches may come to hold
 TOKENS = 32_768  # source tokens times rows of a batch, at most: long sources come in smaller batches
 
 
@@ -91,7 +92,8 @@ def translated(
     config = replace(config or run.config.decode, num_return_sequences=1)
     ids = [input_ids(run, source) for source in sources]
     on_cpu = run.model.device.type == "cpu"
-    found = batches([len(source or ()) for source in ids], config.rows, ROWS if on_cpu else GPU_ROWS, shared=on_cpu)
+    most_rows = min(ROWS if on_cpu else GPU_ROWS, _rows_within(KEYS, run, config))
+    found = batches([len(source or ()) for source in ids], config.rows, most_rows, shared=on_cpu)
     waiting = [batch for batch in found if not all(number in done for number in batch)]
     workers = min(workers or (torch.get_num_threads() if on_cpu else 1), len(waiting))
 
@@ -103,6 +105,13 @@ def translated(
             yield from decode(batch)
     else:
         yield from side_by_side(decode, waiting, workers)
+
+
+def _rows_within(room: int, run: "Run", config: GenerationConfig) -> int:
+    """Rows whose keys and values take no more than so many bytes, should all be as long as they may become."""
+    model = run.model.config
+    positions = min(config.max_new_tokens, model.max_seq_len)
+    return max(1, room // (2 * model.n_layers * model.n_kv_heads * model.d_head * positions * 4))
 
 
 def _decoded(

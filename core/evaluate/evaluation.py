@@ -19,19 +19,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.errors import DataError
 from core.evaluate import store
-from core.evaluate.items import items_of
+from core.evaluate.items import Described, items_of
 from core.evaluate.keeping import LOSS, Message, Steps, kept
 from core.evaluate.request import Evaluation, Output, Progress, Request
 from core.run import default_runs_dir
 
 if TYPE_CHECKING:
+    from core.decode.config import GenerationConfig
+    from core.evaluate.experiment import Case
     from core.run import Run
 
 __all__ = ["Evaluation", "Message", "Progress", "Request", "Steps", "evaluating", "items_of", "kept", "measured"]
 
 FORMAT = 1  # of what is put out; another number makes other ids
+SCORED, CONTINUING = 0.99, 0.96  # shares of the work behind which overlaps are looked for, and prompts continued
 
 
 def evaluating(
@@ -72,8 +74,7 @@ def evaluating(
     def more(plan: Evaluation) -> Generator[Progress, None, dict[str, Any]]:
         facts: dict[str, Any] = {}
         if request.overlap:
-            yield Progress(0.99, "looking for it in the training data")
-            facts["overlap"] = overlap_of(run, items)
+            facts["overlap"] = yield from overlap_of(run, items, plan.total)
         if request.prompts and not run.is_translation:
             facts["degeneration"] = yield from continued(run, request, items, runs_dir)
         return facts
@@ -160,28 +161,28 @@ def _own_data(run: "Run", request: Request) -> str:
     return named + (f", the first {request.max_examples:,}" if request.max_examples else "")
 
 
-def overlap_of(run: "Run", items: Sequence[Any]) -> dict[str, Any]:
-    """See core.evaluate.overlap; where the training data is not within reach, a sentence that says so."""
-    from core.evaluate.overlap import overlap_with_training
+def overlap_of(run: Described, items: Sequence[Any], total: int = 0) -> Generator[Progress, None, dict[str, Any]]:
+    """See core.evaluate.looking. total: pairs or tokens of the evaluation, for its progress."""
+    from core.evaluate.looking import looking
 
-    try:
-        return overlap_with_training(run, items).to_dict()
-    except DataError as error:
-        return {"summary": str(error)}
+    first, last = (SCORED, 1.0) if run.is_translation else (LOSS, CONTINUING)
+    with closing(looking(run, items)) as steps:
+        while True:
+            try:
+                share, what = next(steps)
+            except StopIteration as end:
+                return dict(end.value)
+            yield Progress(first + (last - first) * share, what, total, total)
 
 
 def continued(
     run: "Run", request: Request, documents: Sequence[str], runs_dir: Path | None
 ) -> Generator[Progress, None, dict[str, Any]]:
     """Degeneration measures of what the run writes behind beginnings that are taken from the documents."""
-    from core.decode.presets import PRESETS
     from core.evaluate.continuations import measuring
-    from core.evaluate.experiment import cases_from_text
     from core.run import load
 
-    text = "\n".join(documents)
-    cases = cases_from_text(run, text, request.prompts, new_tokens=request.new_tokens)
-    columns = [(PRESETS[name].title, PRESETS[name].config) for name in request.strategies] or None
+    cases, columns = what_to_continue(run, request, documents)
     features = load(request.mauve, runs_dir) if request.mauve else None
     steps = measuring(run, cases, columns, request.new_tokens, features)
     with closing(steps):
@@ -190,4 +191,21 @@ def continued(
                 at = next(steps)
             except StopIteration as end:
                 return dict(end.value)
-            yield Progress(LOSS + (1 - LOSS) * at.share, f"continuing: {at.title}", at.done, at.total)
+            yield continuing(at.share, at.title, at.done, at.total)
+
+
+def what_to_continue(
+    run: "Run", request: Request, documents: Sequence[str]
+) -> "tuple[list[Case], list[tuple[str, GenerationConfig]]]":
+    """The prompts, which are taken from the documents, and the titles and settings of what continues them."""
+    from core.decode.presets import PRESETS
+    from core.evaluate.experiment import cases_from_text, default_columns
+
+    cases = cases_from_text(run, "\n".join(documents), request.prompts, new_tokens=request.new_tokens)
+    columns = [(PRESETS[name].title, PRESETS[name].config) for name in request.strategies]
+    return cases, columns or default_columns()
+
+
+def continuing(share: float, title: str, done: int, total: int) -> Progress:
+    """share: of the continuations, 0 to 1. done, total: prompts of one strategy."""
+    return Progress(CONTINUING + (1 - CONTINUING) * share, f"continuing: {title}", done, total)

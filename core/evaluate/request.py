@@ -220,7 +220,7 @@ class Evaluation:
 
 
 def _is_overlap(value: Any) -> bool:
-    """{}, or what core.evaluate.evaluation.overlap_of returns."""
+    """{}, or what core.evaluate.looking returns."""
     return isinstance(value, dict) and (not value or isinstance(value.get("summary"), str))
 
 

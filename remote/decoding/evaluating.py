@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.errors import DataError
 from core.run import default_runs_dir
 from remote import names
 from remote.decoding import asking
+from remote.decoding.continuing import measured_here
 from remote.decoding.on_modal import There, alive, method_of, one_gpu
 from remote.decoding.pump import WAITING, Say, pumped
 from remote.link import CloudError
 
 if TYPE_CHECKING:
     from core.evaluate.evaluation import Message, Steps
-    from core.evaluate.request import Evaluation, Output, Request
+    from core.evaluate.request import Evaluation, Output, Progress, Request
+    from core.run import Run
 
 
 def evaluating(
@@ -45,16 +48,66 @@ def evaluating(
     if gpu:
         one_gpu(gpu)
     yield Progress(0.0, "reading the data")
+    features = _reader(run, request, runs_dir)
     items = None if request.is_own else items_of(run, request)
     plan = _plan(run, request, items, gpu or names.DEFAULT_GPU, assistant)
     directory = _directory(run, plan.id, runs_dir) if keep else None
     plan = _with_command(plan, request, run, gpu, directory)
 
+    asked = json.dumps(replace(request, decode=plan.decode, language=plan.language).to_dict())
+    plain = [item if isinstance(item, str) else [item[0], item[1]] for item in items] if items is not None else None
+
     def work(known: "dict[int, Output]", losses: np.ndarray) -> "Iterator[Message]":
-        return _messages(run, plan, request, items, sorted(known), gpu, assistant, say)
+        found = losses.astype("<f4").tobytes()
+        return _messages(_told(run, "evaluation", (asked, plain, sorted(known), assistant, found), gpu, say))
+
+    def more(done: "Evaluation") -> "Generator[Progress, None, dict[str, Any]]":
+        facts: dict[str, Any] = {}
+        if request.overlap:
+            facts["overlap"] = yield from _overlap(run, request, items, done)
+        if request.prompts and not run.is_translation:
+            with closing(_told(run, "continuations", (asked, plain), gpu, say)) as messages:
+                facts["degeneration"] = yield from measured_here(messages, request, features)
+        return facts
 
     given = request.pairs is not None or request.documents is not None
-    return (yield from kept(plan, directory, work, again, items if given else None))
+    return (yield from kept(plan, directory, work, again, items if given else None, more))
+
+
+def _reader(run: There, request: "Request", runs_dir: Path) -> "Run | None":
+    """The run that reads for MAUVE, which is computed here; what is wrong with it is said before the work."""
+    from core.evaluate import mauve
+    from core.run import load
+
+    if not request.mauve or not request.prompts or run.is_translation:
+        return None
+    features = load(request.mauve, runs_dir)
+    mauve.check(features, request.prompts)
+    return features
+
+
+def _overlap(
+    run: There, request: "Request", items: Sequence[Any] | None, done: "Evaluation"
+) -> "Generator[Progress, None, dict[str, Any]]":
+    """What of the data stands in the run's training data, as far as that is here: looked for here, as the model is not
+    needed. items: None if the run's own validation data was read there; it is read here too, then."""
+    from core.evaluate.evaluation import SCORED, items_of, overlap_of
+    from core.evaluate.identity import data_sha256
+    from core.evaluate.keeping import LOSS
+    from core.evaluate.request import Progress
+
+    if items is None:
+        yield Progress(SCORED if run.is_translation else LOSS, "reading the data")
+        try:
+            items = items_of(run, request)
+        except DataError as error:
+            return {"summary": str(error)}
+        if data_sha256(items) != done.data_sha256:
+            return {
+                "summary": f"The validation data of {run.name} is another one here than on Modal, so overlaps cannot "
+                "be looked for here."
+            }
+    return (yield from overlap_of(run, items, done.total))
 
 
 def _plan(run: There, request: "Request", items: Sequence[Any] | None, gpu: str, assistant: str) -> "Evaluation":
@@ -115,26 +168,35 @@ def _with_command(plan: "Evaluation", request: "Request", run: There, gpu: str, 
     return replace(plan, command=command(name, replace(request, decode=plan.decode), run.config, more))
 
 
-def _messages(
-    run: There,
-    plan: "Evaluation",
-    request: "Request",
-    items: Sequence[Any] | None,
-    done: list[int],
-    gpu: str,
-    assistant: str,
-    say: Say | None,
-) -> "Iterator[Message]":
+def _messages(told: "Generator[dict[str, Any] | None, None, None]") -> "Iterator[Message]":
     """What the container tells, as core.evaluate.work does."""
     from core.evaluate.request import Output
 
+    yield WAITING
+    with closing(told):
+        for message in told:
+            if message is None:
+                yield None
+                continue
+            if "what" in message:
+                yield message["what"]
+            if "facts" in message:
+                yield dict(message["facts"])
+            if "losses" in message:
+                yield np.frombuffer(message["losses"], dtype="<f4")
+            if "outputs" in message:
+                yield [Output(**output) for output in message["outputs"]]
+
+
+def _told(
+    run: There, method: str, arguments: tuple[Any, ...], gpu: str, say: Say | None
+) -> "Generator[dict[str, Any] | None, None, None]":
+    """The messages of a method of Writer, up to its {"end": True}; None where none has come for a second. Closing it
+    stops the work there."""
     calls: list[str] = []
-    asked = json.dumps(replace(request, decode=plan.decode, language=plan.language).to_dict())
-    plain = [item if isinstance(item, str) else [item[0], item[1]] for item in items] if items is not None else None
 
     def act() -> Iterator[Any]:
-        method = method_of(names.WRITER, run.name, "evaluation", gpu)
-        for message in method.remote_gen(asked, plain, done, assistant):
+        for message in method_of(names.WRITER, run.name, method, gpu).remote_gen(*arguments):
             if "call" in message:
                 calls.append(message["call"])
             yield message
@@ -142,7 +204,6 @@ def _messages(
     messages: Generator[Any, None, None] = pumped(
         act, alive, f"The run {run.name}", 1.0, asking.PATIENCE, close=lambda: asking.cancel(calls)
     )
-    yield WAITING
     came = False
     try:
         with closing(messages):
@@ -154,16 +215,9 @@ def _messages(
                     yield None
                     continue
                 came = True
-                if "what" in message:
-                    yield message["what"]
-                if "facts" in message:
-                    yield dict(message["facts"])
-                if "losses" in message:
-                    yield np.frombuffer(message["losses"], dtype="<f4")
-                if "outputs" in message:
-                    yield [Output(**output) for output in message["outputs"]]
                 if message.get("end"):
                     return
+                yield message
     except KeyboardInterrupt:  # the program ends: it is told there before
         ending = threading.Thread(target=asking.cancel, args=(calls,), daemon=True)
         ending.start()

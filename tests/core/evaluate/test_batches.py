@@ -1,11 +1,15 @@
 """Batches of sources for several workers: everything once, of like length, within limits, and the same each time."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from core.evaluate.decoding import BATCHES, ROWS, batches, side_by_side
+from core.config import ModelConfig
+from core.decode.config import GenerationConfig
+from core.evaluate.decoding import BATCHES, KEYS, ROWS, _rows_within, batches, side_by_side
+from core.run import load
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -46,3 +50,19 @@ def test_each_who_works_side_by_side_computes_by_itself():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_large_model_or_long_outputs_come_in_smaller_batches():
+    def rows(room=2**20, tokens=80, **shape):
+        model = ModelConfig(family="transformer", vocab_size=9, **shape)
+        return _rows_within(
+            room, SimpleNamespace(model=SimpleNamespace(config=model)), GenerationConfig(max_new_tokens=tokens)
+        )
+
+    small = dict(d_model=32, n_layers=2, n_heads=4, max_seq_len=128)
+    assert rows(**small) == 2**20 // (2 * 2 * 32 * 80 * 4)
+    assert rows(**small | dict(d_model=64, n_layers=4)) == rows(**small) // 4
+    assert rows(**small, tokens=10_000) == rows(**small, tokens=128) < rows(**small)
+    assert rows(**small, room=1) == 1
+    run = load("enja-transformer")
+    assert _rows_within(KEYS, run, run.config.decode) >= ROWS
