@@ -36,7 +36,9 @@ def add_eval(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--stride", type=int, default=0, metavar="N", help="of windows that overlap; 1 is dearest and most exact"
     )
-    command.add_argument("--overlap", action="store_true", help="look for the evaluated texts in the training data")
+    command.add_argument(
+        "--overlap", action="store_true", help="look for the evaluated texts in the training data on this machine"
+    )
     command.add_argument(
         "--prompts", type=int, default=0, metavar="N",
         help="of language models: continue N places of the text (--max-new-tokens each), and measure what is written",

@@ -9,24 +9,20 @@ core.decode.answers.
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import modal
 
 from core.decode.answers import LONGEST, answers, settings
-from core.errors import ConfigError, DataError, TextError, UserError
+from core.errors import ConfigError, TextError, UserError
 from core.run import Run, find_run, load
 from remote import names
 from remote.image import app, reload, volumes
 
-if TYPE_CHECKING:
-    from core.evaluate.request import Request
-
 MOST_LINES = 4_096  # of a shard
 MOST_COLUMNS = 8  # of a stream
-MOST_CHARACTERS = 100_000_000  # of data to evaluate on, sent along
 MESSAGE_EVERY = 0.05  # seconds between two messages of a stream
 LOOK_EVERY = 30.0  # seconds after which the Volume is looked at for newer weights
 GPU_ROWS = 256  # decoded together on a GPU
@@ -165,26 +161,24 @@ class Writer:
         no translation. losses: of the first tokens of a language model's text, float32. First {"call": its id}, last
         {"end": True}.
         """
-        from core.evaluate.request import Request
+        from remote.decoding.telling import asked, evaluation_messages
 
         yield {"call": modal.current_function_call_id() or ""}
-        _check_size(items)
-        asked = Request.from_json(request)
         run = self.opened.current()
-        yield from evaluation_messages(run, asked, items, done, self._assistant(assistant), losses)
+        wanted, found = asked(run, request, items)
+        yield from evaluation_messages(run, wanted, found, done, self._assistant(assistant), losses)
+        yield {"end": True}
 
     @modal.method()
     def continuations(self, request: str, items: list[str] | None = None) -> Iterator[dict[str, Any]]:
         """What a language model writes behind prompts from the documents: see remote.decoding.continuing. Parameters
         as those of `evaluation`; first {"call": its id}, last {"end": True}."""
-        from core.evaluate.request import Request
         from remote.decoding.continuing import continuation_messages
+        from remote.decoding.telling import asked
 
         yield {"call": modal.current_function_call_id() or ""}
-        _check_size(items)
         run = self.opened.current()
-        asked, documents = _asked(run, Request.from_json(request), items)
-        yield from continuation_messages(run, asked, documents)
+        yield from continuation_messages(run, *asked(run, request, items))
         yield {"end": True}
 
     def _assistant(self, name: str) -> Run | None:
@@ -193,59 +187,6 @@ class Writer:
         if name not in self.assistants:
             self.assistants[name] = Opened(name)
         return self.assistants[name].current()
-
-
-def _check_size(items: list[Any] | None) -> None:
-    given = [text for item in items or [] for text in ([item] if isinstance(item, str) else item)]
-    if sum(map(len, given)) > MOST_CHARACTERS:
-        raise DataError(f"There are more than {MOST_CHARACTERS:,} characters to evaluate on: use a part of them.")
-
-
-def _asked(run: Run, request: "Request", items: list[Any] | None) -> "tuple[Request, list[Any]]":
-    """The request as it is to be read here, and its pairs or documents."""
-    from core.evaluate.evaluation import items_of
-
-    if items is not None:  # named there, read there
-        texts: dict[str, Any] = {"documents": tuple(items)}
-        if run.is_translation:
-            texts = {"pairs": tuple((item[0], item[1]) for item in items)}
-        request = replace(request, data="", src="", ref="", as_given=True, max_examples=0, **texts)
-    return request, items_of(run, request)
-
-
-def evaluation_messages(
-    run: Run,
-    request: "Request",
-    items: list[Any] | None,
-    done: Sequence[int],
-    assistant: Run | None,
-    losses: bytes = b"",
-) -> Iterator[dict[str, Any]]:
-    """The work, as messages that JSON or pickle carries: one a batch, and one a second between."""
-    import numpy as np
-
-    from core.evaluate.evaluation import plan_of
-    from core.evaluate.work import measure, translate
-
-    request, found = _asked(run, request, items)
-    plan = plan_of(run, request, found, None, assistant)
-    facts = ("total", "examples", "language", "data_sha256", "weights_sha256", "tokenizer_sha256", "assistant_sha256")
-    yield {"facts": {name: getattr(plan, name) for name in (*facts, "device", "precision", "software")}}
-    work = (
-        translate(run, plan, found, frozenset(done), assistant)
-        if run.is_translation
-        else measure(run, plan, found, np.frombuffer(losses, dtype="<f4"))
-    )
-    for message in work:
-        if isinstance(message, str):
-            yield {"what": message}
-        elif isinstance(message, dict):
-            yield {"facts": message}
-        elif isinstance(message, list):
-            yield {"outputs": [asdict(output) for output in message]}
-        elif message is not None:
-            yield {"losses": np.asarray(message, dtype="<f4").tobytes()}
-    yield {"end": True}
 
 
 def _rows(run: Run) -> int:

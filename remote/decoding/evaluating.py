@@ -58,8 +58,9 @@ def evaluating(
     plain = [item if isinstance(item, str) else [item[0], item[1]] for item in items] if items is not None else None
 
     def work(known: "dict[int, Output]", losses: np.ndarray) -> "Iterator[Message]":
-        found = losses.astype("<f4").tobytes()
-        return _messages(_told(run, "evaluation", (asked, plain, sorted(known), assistant, found), gpu, say))
+        measured = [losses.astype("<f4").tobytes()] if len(losses) else []
+        told = _told(run, "evaluation", (asked, plain, sorted(known), assistant, *measured), gpu, say)
+        return _messages(told, _data_before(directory) if items is None and (known or measured) else "")
 
     def more(done: "Evaluation") -> "Generator[Progress, None, dict[str, Any]]":
         facts: dict[str, Any] = {}
@@ -168,8 +169,16 @@ def _with_command(plan: "Evaluation", request: "Request", run: There, gpu: str, 
     return replace(plan, command=command(name, replace(request, decode=plan.decode), run.config, more))
 
 
-def _messages(told: "Generator[dict[str, Any] | None, None, None]") -> "Iterator[Message]":
-    """What the container tells, as core.evaluate.work does."""
+def _data_before(directory: Path | None) -> str:
+    """The SHA-256 of the data that what is kept was made of; "" where that is not known."""
+    from core.evaluate import store
+
+    return store.read_evaluation(directory).data_sha256 if directory is not None else ""
+
+
+def _messages(told: "Generator[dict[str, Any] | None, None, None]", data_sha256: str = "") -> "Iterator[Message]":
+    """What the container tells, as core.evaluate.work does. data_sha256: of the data that is gone on with; raises
+    DataError if the container has another."""
     from core.evaluate.request import Output
 
     yield WAITING
@@ -181,6 +190,10 @@ def _messages(told: "Generator[dict[str, Any] | None, None, None]") -> "Iterator
             if "what" in message:
                 yield message["what"]
             if "facts" in message:
+                if data_sha256 and message["facts"].get("data_sha256", data_sha256) != data_sha256:
+                    raise DataError(
+                        "The validation data on Modal is another one than when this evaluation was begun: add --again."
+                    )
                 yield dict(message["facts"])
             if "losses" in message:
                 yield np.frombuffer(message["losses"], dtype="<f4")
