@@ -64,7 +64,10 @@ def test_what_is_deployed(server):
     prompts, writer = (server.function(names.APP, f"{name}.*") for name in (names.PROMPTS, names.WRITER))
     assert (prompts.batch_max_size, prompts.batch_linger_ms) == (64, 50)
     assert set(prompts.method_definitions) == {"write"}, "a batched class has no other method"
-    assert set(writer.method_definitions) == {"shard", "stream", "evaluation", "continuations"} and not writer.batch_max_size
+    assert (
+        set(writer.method_definitions) == {"shard", "stream", "evaluation", "continuations"}
+        and not writer.batch_max_size
+    )
     for function in (prompts, writer):
         assert function.resources.gpu_config.gpu_type == names.DEFAULT_GPU
         assert [mount.mount_path for mount in function.volume_mounts] == [str(names.STORE)]
