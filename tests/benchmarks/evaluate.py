@@ -64,7 +64,7 @@ def evaluation(count: int = SENTENCES, clock: Callable[[], float] = time.perf_co
         f"{kind}, sorted by length": by_length,
     }
     best = dict.fromkeys(candidates, math.inf)  # seconds
-    for name, translate in candidates.items():
+    for translate in candidates.values():
         translate(sources[:TOGETHER])
     for _ in range(ROUNDS):
         for name, translate in candidates.items():
