@@ -151,6 +151,7 @@ def test_own_validation_data_that_is_not_here_and_other_mistakes(call, files, tm
 
 def test_interrupted_it_keeps_what_is_there(folder, files):
     """Ctrl-C ends with 130 and one word."""
+    import functools
     import os
     import signal
     import time
@@ -159,7 +160,10 @@ def test_interrupted_it_keeps_what_is_there(folder, files):
     table.write_text("src\ttgt\n" + "".join(f"tea {i}\t茶 {i}\n" for i in range(40_000)), encoding="utf-8")
     command = [sys.executable, "-m", "playground", "eval", "--runs-dir", str(folder), "--run", "two", "--json"]
     command += ["--data", str(table), "--metrics", "exact", "--max-new-tokens", "5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # What is begun in the background of a script ignores Ctrl-C, and so would this.
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heard) as process:
         end = time.monotonic() + 120
         places = folder / "two" / "evaluations"
 
