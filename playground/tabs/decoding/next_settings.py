@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.errors import ConfigError
+from playground.tabs.decoding.settings import json_of
 from playground.views.next_settings import Range
 
 RANGES = (
@@ -77,12 +78,7 @@ def dump(values: dict[str, Any]) -> str:
 def _object(text: Any) -> dict[str, Any]:
     if text == "" or text is None:
         return {}
-    if not isinstance(text, str) or len(text) > LONGEST:
-        raise ConfigError("The settings of the next token are no JSON of a sensible size.")
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ConfigError("The settings of the next token are no JSON.") from None
+    values = json_of(text, LONGEST, "the next token")
     if not isinstance(values, dict):
         raise ConfigError("The settings of the next token are an object: names and values.")
     return values

@@ -50,6 +50,16 @@ FIRST = Settings(({"strategy": "greedy"}, {"strategy": "beam"}, {"strategy": "sa
 NEXT = ("contrastive", "top-k", "min-p", "typical", "temperature", "mbr")  # presets of columns that are added
 
 
+def json_of(text: Any, longest: int, what: str) -> Any:
+    """What stands in a JSON text that may come from anybody. ConfigError, of the settings of `what`."""
+    if not isinstance(text, str) or len(text) > longest:
+        raise ConfigError(f"The settings of {what} are no JSON of a sensible size.")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigError(f"The settings of {what} are no JSON.") from None
+
+
 def read(text: Any) -> Settings:
     """Settings from JSON; "" are those of the page as it opens. ConfigError for what they cannot be.
 
@@ -58,12 +68,7 @@ def read(text: Any) -> Settings:
     """
     if text == "" or text is None:
         return FIRST
-    if not isinstance(text, str) or len(text) > LONGEST_TEXT:
-        raise ConfigError("The settings of the columns are no JSON of a sensible size.")
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ConfigError("The settings of the columns are no JSON.") from None
+    values = json_of(text, LONGEST_TEXT, "the columns")
     if not isinstance(values, dict) or not values.keys() <= {"columns", "together"}:
         raise ConfigError('The settings of the columns are an object with "columns" and "together".')
     columns, together = values.get("columns"), values.get("together", True)

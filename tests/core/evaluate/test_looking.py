@@ -10,20 +10,12 @@ from core.config import DataConfig
 from core.data.sources import load_corpus
 from core.evaluate import overlap
 from core.evaluate.looking import looking
+from tests.generators import finished
 
 
 def run_of(name):
     config = SimpleNamespace(data=DataConfig(name=name), seed=0)
     return SimpleNamespace(name="one", config=config, is_translation=True)
-
-
-def finished(steps):
-    told = []
-    while True:
-        try:
-            told.append(next(steps))
-        except StopIteration as end:
-            return end.value, told
 
 
 def test_it_is_what_is_found_at_once(tmp_path):

@@ -20,6 +20,7 @@ from core.run import load
 from playground import cli
 from remote.decoding import asking, evaluating
 from remote.link import NotDeployed
+from tests.generators import finished
 from tests.playground.conftest import make_run
 from tests.remote.inference_server import inference_server, runs_of
 
@@ -47,13 +48,7 @@ def server(deployed, tmp_path, monkeypatch):
 
 
 def there(name, request, runs, **options):
-    steps = evaluating.evaluating(asking.there(name), request, runs, **options)
-    told = []
-    while True:
-        try:
-            told.append(next(steps))
-        except StopIteration as end:
-            return end.value, told
+    return finished(evaluating.evaluating(asking.there(name), request, runs, **options))
 
 
 def without_times(degeneration):
