@@ -15,6 +15,7 @@ from core.errors import UserError
 from core.presets import PRESETS, preset
 from core.run import Status
 from core.sweep import SweepSpec, draw_trials, training_steps
+from playground.arriving import offer
 from playground.places import given_hours
 from playground.sweep_files import Sweep, latest, read_sweep, sweep_names, sweep_status
 from playground.sweep_form import SweepForm, cost, cost_there, keys, of_preset, pairs_of, spec_of
@@ -74,7 +75,8 @@ class SweepTab:
 
     def on_load(self, demo: gr.Blocks, header: Any = None) -> None:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        demo.load(arrive, None, [self.follow, self.name, *self.shown], **quiet)
+        offer(demo, self.follow, arrive, None, [self.follow, self.name])
+        gr.on([demo.load, self.follow.change], _show, self.follow, self.shown, trigger_mode="always_last", **quiet)
         if self.reckon is not None:
             told = self.fold.expand if self.fold is not None else demo.load
             told(self.reckon, self.reckoned, self.cost, **quiet)
@@ -195,7 +197,6 @@ def wire(
     tab.stop.click(stop, tab.follow, tab.message, **quiet)
     tab.resume.click(resume, tab.follow, [tab.message, *tab.shown], **quiet)
     tab.follow.focus(lambda: gr.update(choices=sweep_names()), None, tab.follow, **quiet)
-    tab.follow.change(_show, tab.follow, tab.shown, **quiet)
     tab.timer.tick(look, [tab.follow, tab.seen], tab.shown, **quiet)
 
 
@@ -241,8 +242,7 @@ def name_offered() -> Any:
 
 def arrive() -> list[Any]:
     names = sweep_names()
-    first = names[0] if names else None
-    return [gr.update(choices=names, value=first), name_offered(), *_show(first)]
+    return [gr.update(choices=names), name_offered(), names[0] if names else None]
 
 
 def stop(name: str | None) -> str:

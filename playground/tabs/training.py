@@ -13,10 +13,11 @@ import gradio as gr
 
 from core.errors import UserError
 from playground import models
+from playground.arriving import offer
 from playground.site import OWN, Site
 from playground.tabs import sweep, training_follow, training_modal, training_place, training_runs, training_start
 from playground.tabs.training_place import FIELDS, Where
-from playground.tabs.training_shown import SHOWN, first_run, look, progress_of, rest_of, run_choices, shown
+from playground.tabs.training_shown import SHOWN, first_run, look, progress_of, rest_unless_same, run_choices, shown
 from playground.telling import Work
 from playground.views.notice import notice
 
@@ -34,11 +35,12 @@ class TrainingTab:
 
     def on_load(self, demo: gr.Blocks, header: Any) -> None:
         part = self.follow
-        demo.load(
-            arrive, [header.model, *part.looks],
-            [part.follow, part.compare, self.start.name, *part.shown, self.runs.table, self.start.tokenizer],
-            show_progress="hidden", api_visibility="private",
+        offer(
+            demo, part.follow, arrive, header.model,
+            [part.follow, part.compare, self.start.name, self.start.tokenizer],
         )  # fmt: skip
+        training_follow.wire_shown(part, demo)
+        training_runs.wire_shown(self.runs, part.follow, demo, self.site)
         if not self.site.is_hosted:
             self.sweep.on_load(demo, header)
         elif self.site.launch:  # Modal is chosen from the start, since there is nothing else
@@ -94,15 +96,12 @@ def wire(tab: TrainingTab, header: Any) -> None:
     )  # fmt: skip
 
 
-def arrive(model: str | None, *looks: Any) -> list[Any]:
-    """What a page shows that is opened: the run that trains now, whoever started it."""
-    progress = progress_of(first_run(model))
-    name = progress.name if progress else None
+def arrive(model: str | None) -> list[Any]:
+    """What there is when a page is opened, and the run to follow: the one that trains now, whoever started it."""
     choices = run_choices()
     return [
-        gr.update(choices=choices, value=name), gr.update(choices=choices),
-        training_start.name_offered(training_start.START),
-        *shown(progress, *looks), training_runs.table_html(name), training_start.refreshed_tokenizers(),
+        gr.update(choices=choices), gr.update(choices=choices), training_start.name_offered(training_start.START),
+        training_start.refreshed_tokenizers(), first_run(model),
     ]  # fmt: skip
 
 
@@ -142,6 +141,6 @@ def tick(name: str | None, *values: Any) -> list[Any]:
         *([gr.update(choices=run_choices())] * 2 if lists else [gr.skip()] * 2),
         gr.update(choices=models.model_choices()) if lists else gr.skip(),
         training_runs.table_html(name) if lists or (known and now["scored"] != seen["scored"]) else gr.skip(),
-        *(rest_of(progress_of(name)) if lists else [gr.skip()] * 3),
+        *(rest_unless_same(progress_of(name), values[-1], now) if lists else [gr.skip()] * 3),
         "" if lists and seen["runs"] else gr.skip(),  # what was said of the state before
     ]

@@ -145,10 +145,6 @@ def wire(part: FollowPart, site: Site = OWN) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     # Not when the other list is opened: a choice that is made before the answer comes would be lost.
     part.follow.focus(lambda: [gr.update(choices=run_choices())] * 2, None, [part.follow, part.compare], **quiet)
-    gr.on(
-        [part.follow.change, part.compare.change], follow_run, [part.follow, *part.looks],
-        [*part.shown, part.rest_steps, part.rest_rate, part.rest_cost], trigger_mode="always_last", **quiet,
-    )  # fmt: skip
     part.follow.input(lambda: "", None, part.message, **quiet)
     gr.on(
         [part.chart.change, part.x.change, part.smoothing.change, part.log_axis.change],
@@ -165,6 +161,15 @@ def wire(part: FollowPart, site: Site = OWN) -> None:
     part.go_on.click(
         resume_run, [part.follow, part.rest_steps, part.rest_rate, *part.looks], [part.message, *part.shown],
         concurrency_limit=AT_ONCE, **quiet,
+    )  # fmt: skip
+
+
+def wire_shown(part: FollowPart, demo: gr.Blocks) -> None:
+    """What is shown of the followed run: one event, so that the last answer is about the last choice."""
+    gr.on(
+        [demo.load, part.follow.change, part.compare.change], follow_run, [part.follow, *part.looks, part.seen],
+        [*part.shown, part.rest_steps, part.rest_rate, part.rest_cost], trigger_mode="always_last",
+        show_progress="hidden", api_visibility="private",
     )  # fmt: skip
 
 

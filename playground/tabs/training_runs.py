@@ -28,6 +28,9 @@ element.addEventListener('click', (event) => {
 });
 """
 
+# One after the other: what belongs to another run must not be cleared away after the export of this one came.
+IN_TURN: dict[str, Any] = {"concurrency_id": "training-runs", "concurrency_limit": 1}
+
 
 @dataclass
 class RunsPart:
@@ -46,6 +49,7 @@ class RunsPart:
     spare: gr.Button
     asked: gr.State  # the run that the question is about
     files: gr.File
+    named: gr.State  # the run that the fields are about
     message: gr.HTML
 
     @property
@@ -53,6 +57,7 @@ class RunsPart:
         """What is about the followed run."""
         return [
             self.which, self.name, self.rename, self.note, self.keep, self.delete, self.ask, self.asked, self.files,
+            self.named,
         ]  # fmt: skip
 
 
@@ -88,25 +93,20 @@ def build(name: str | None, site: Site = OWN) -> RunsPart:
         files = gr.File(label="Export", file_count="multiple", interactive=False, visible=False, elem_id="runs-files")
     return RunsPart(
         box, table, which_html, name_box, rename, note, keep, export, delete, ask, question, sure, spare, asked, files,
-        message,
+        gr.State(name), message,
     )  # fmt: skip
 
 
 def wire(part: RunsPart, follow: gr.Dropdown, compare: gr.Dropdown, header: Any, site: Site = OWN) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     part.table.select(choose, None, [follow, part.message], **quiet)
-    follow.change(table_html, follow, part.table, trigger_mode="always_last", **quiet)
-    part.box.expand(table_html, follow, part.table, **quiet)
-    # One after the other: what belongs to another run must not be cleared away after the export of this one came.
-    in_turn: dict[str, Any] = {"concurrency_id": "training-runs", "concurrency_limit": 1}
     if site.launch:
         part.export.click(
             export, follow, [part.message, part.files], show_progress_on=part.message, api_visibility="private",
-            **in_turn,
+            **IN_TURN,
         )  # fmt: skip
     if site.is_hosted:
         return
-    follow.change(about, [follow, part.files], part.fields, **in_turn, **quiet)
     changed = [part.message, follow, compare, header.model, part.table]
     gr.on([part.rename.click, part.name.submit], rename, [follow, part.name, compare, header.model], changed, **quiet)
     gr.on(
@@ -115,6 +115,14 @@ def wire(part: RunsPart, follow: gr.Dropdown, compare: gr.Dropdown, header: Any,
     part.delete.click(ask_first, follow, [part.message, part.ask, part.question, part.asked], **quiet)
     part.spare.click(lambda: (gr.update(visible=False), None), None, [part.ask, part.asked], **quiet)
     part.sure.click(delete, [follow, part.asked, compare, header.model], [*changed, part.ask, part.asked], **quiet)
+
+
+def wire_shown(part: RunsPart, follow: gr.Dropdown, demo: gr.Blocks, site: Site = OWN) -> None:
+    """What follows the followed run: the table, and the fields about the run."""
+    last: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
+    gr.on([demo.load, follow.change, part.box.expand], table_html, follow, part.table, **last)
+    if not site.is_hosted:
+        gr.on([demo.load, follow.change], about, [follow, part.files, part.named], part.fields, **IN_TURN, **last)
 
 
 # ------------------------------------------------------------------------------------------------------------ table
@@ -184,19 +192,21 @@ def choose(event: gr.EventData) -> list[Any]:
 # --------------------------------------------------------------------------------------------------- the chosen run
 
 
-def about(name: str | None, files: list[str] | None = None) -> list[Any]:
-    """Values for `RunsPart.fields`. Nothing that was asked about another run stays; files: what was exported last."""
+def about(name: str | None, files: list[str] | None = None, named: str | None = None) -> list[Any]:
+    """Values for `RunsPart.fields`. Nothing that was asked about another run stays, but what somebody types about this
+    one does. files: what was exported last; named: the run that the fields are about."""
     others = files and (not name or Path(files[0]).name != f"{name}.zip")
     try:
         directory = own_run(name or "")
         told, own, text = "", True, read_note(directory)
     except UserError as error:
         told, own, text = (str(error) if name else ""), False, ""
-    line = notice(told, "info") if told else ""
+    line, can = notice(told, "info") if told else "", gr.update(interactive=own)
+    if name == named:
+        return [line, *[can] * 5, *[gr.skip()] * 4]
     return [
-        line, gr.update(value=name or "", interactive=own), gr.update(interactive=own),
-        gr.update(value=text, interactive=own), gr.update(interactive=own), gr.update(interactive=own),
-        gr.update(visible=False), None, gr.update(visible=False, value=None) if others else gr.skip(),
+        line, gr.update(value=name or "", interactive=own), can, gr.update(value=text, interactive=own), can, can,
+        gr.update(visible=False), None, gr.update(visible=False, value=None) if others else gr.skip(), name,
     ]  # fmt: skip
 
 

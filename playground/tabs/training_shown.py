@@ -88,9 +88,19 @@ def shown(progress: Progress | None, compare: list[str], chart: str, x: str, smo
     ]
 
 
-def follow_run(name: str | None, *looks: Any) -> list[Any]:
+def follow_run(
+    name: str | None, compare: list[str], chart: str, x: str, smoothing: float, log: bool, seen: Any = None
+) -> list[Any]:
+    """Values for `FollowPart.shown`, and those to go on with. seen: what the page shows by now."""
     progress = progress_of(name)
-    return [*shown(progress, *looks), *rest_of(progress)]
+    drawn = shown(progress, compare, chart, x, smoothing, log)
+    return [*drawn, *rest_unless_same(progress, seen, drawn[-1])]
+
+
+def rest_unless_same(progress: Progress | None, seen: Any, now: Any) -> list[Any]:
+    """`rest_of`, but skips while the followed run is in the state that the page shows: what is typed stays."""
+    same = seen and now and seen["runs"][0] == now["runs"][0] and seen["status"][:2] == now["status"][:2]
+    return [gr.skip()] * 3 if same else rest_of(progress)
 
 
 def draw(name: str | None, compare: list[str], chart: str, x: str, smoothing: float, log: bool) -> Any:

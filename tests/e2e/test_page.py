@@ -1,16 +1,18 @@
 """One sentence through every tab, in a real browser, on the bundled models; then a training run of one's own."""
 
 import json
+import os
 import re
 import shutil
 import time
+import urllib.request
 import zipfile
 
 import pytest
 from playwright.sync_api import expect
 
 from core import load
-from core.run import BUNDLED
+from core.run import BUNDLED, Status
 from tests.e2e.conftest import serving
 
 
@@ -175,7 +177,7 @@ def test_a_training_run_is_started_watched_and_stopped(page, server):
     page.wait_for_selector(points, state="attached", timeout=60_000)
 
     # A part of the curve is looked at closely, and stays in sight while the curve grows.
-    box = page.locator("#training-plot .nsewdrag").bounding_box()
+    box = box_of(page, "#training-plot .nsewdrag")
     page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.1 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.9 * box["height"], steps=8)
@@ -202,6 +204,14 @@ def test_a_training_run_is_started_watched_and_stopped(page, server):
     expect(page.locator("#training-runs-table")).to_contain_text("watched")
     page.locator("#model input").click()
     expect(page.get_by_role("option", name=re.compile("watched"))).to_be_visible()
+
+
+def box_of(page, selector):
+    """Where it is on the page: as soon as it is, since what is just being drawn anew is nowhere."""
+    deadline = time.monotonic() + 30
+    while (box := page.locator(selector).bounding_box()) is None and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
+    return box
 
 
 SHOWN = (
@@ -255,6 +265,58 @@ def test_runs_are_compared_renamed_and_deleted(mine, page, server):
     assert not (server[1] / "renamed").exists() and page.evaluate("window.hacked") is None
     expect(page.locator("#model input")).to_have_value(re.compile("enja-transformer"))
     expect(page.locator("#message")).to_be_empty()
+
+
+@pytest.fixture
+def live(server):
+    """A run that is training, as far as its files say: what a page that is opened shows first."""
+    directory = server[1] / "live"
+    shutil.copytree(BUNDLED / "shakespeare-gpt", directory)
+    Status(state="running", pid=os.getpid(), step=10, steps=300, eta=60.0).write(directory)
+    yield
+    shutil.rmtree(directory)
+
+
+def test_what_is_chosen_before_the_page_has_heard_what_trains_stays(live, browser, server):
+    config = json.loads(urllib.request.urlopen(f"{server[0]}/config").read())
+    arriving = {dep["id"] for dep in config["dependencies"] if re.fullmatch(r"arrive(_\d+)?", str(dep["api_name"]))}
+    page, late = browser.new_page(viewport={"width": 1400, "height": 1000}), []
+
+    def hold(route):  # what there is, and what trains, is asked for and heard late
+        is_late = route.request.post_data_json["fn_index"] in arriving
+        late.append(route) if is_late else route.continue_()
+
+    page.route("**/queue/join*", hold)
+    page.goto(server[0])
+    expect(page.locator("#token-strip .token").first).to_be_visible()
+    open_tab(page, "Training")
+    page.locator('#training-runs-table [data-run="pydocs-llama"]').click()
+    expect(page.locator("#training-status")).to_contain_text("pydocs-llama")
+    page.locator('#training-runs-table [data-run="live"]').wait_for()
+    assert arriving and len(late) == len(arriving)
+    for route in late:
+        route.continue_()
+    page.wait_for_timeout(2_000)
+    assert "pydocs-llama" in page.locator("#training-follow input").input_value()
+    expect(page.locator("#training-status")).to_contain_text("pydocs-llama")
+    page.close()
+
+
+def test_what_trains_is_shown_first(live, browser, server):
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(server[0])
+    expect(page.locator("#token-strip .token").first).to_be_visible()
+    open_tab(page, "Training")
+    expect(page.locator("#training-follow input")).to_have_value(re.compile("live"))
+    expect(page.locator("#training-status")).to_contain_text("10 of 300")
+    expect(page.locator("#runs-name textarea, #runs-name input").first).to_have_value("live")
+    note = page.locator("#runs-note textarea, #runs-note input").first
+    note.fill("half a sent")
+    Status(state="paused", pid=os.getpid(), step=11, steps=300).write(server[1] / "live")
+    expect(page.locator("#training-status .training-badge")).to_have_text("paused")
+    page.wait_for_timeout(1_000)
+    assert note.input_value() == "half a sent"  # the lists of runs have changed, the run has not
+    page.close()
 
 
 def test_the_data_are_looked_at_before_training(page):

@@ -87,7 +87,7 @@ def test_none_and_broken_ones_are_sentences(no_runs):
     (made.directory / "sweep.json").write_text("{")
     assert "not valid JSON" in sweep._show("s")[0]
     assert "not valid JSON" in sweep.stop("s") and "not valid JSON" in sweep.resume("s")[0]
-    assert sweep.arrive()[0]["value"] == "s"
+    assert sweep.arrive()[-1] == "s" and sweep.arrive()[0]["choices"] == ["s"]
 
 
 def test_stop_and_resume(no_runs, monkeypatch):

@@ -10,7 +10,7 @@ from core.files import append_jsonl, read_json, write_json
 from core.presets import preset
 from core.run import Status, create_run, read_status
 from playground.jobs import LocalBackend
-from playground.tabs import training, training_shown
+from playground.tabs import training, training_runs, training_shown
 from playground.tabs.training_follow import pause_or_go_on, resume_run, stop_training
 from playground.tabs.training_shown import SHOWN, first_run, follow_run
 
@@ -43,9 +43,10 @@ def followed(runs, tmp_path, monkeypatch):
 
 
 def test_on_arrival_what_trains_is_shown(followed):
-    follow, compare, name, *values, table, _ = training.arrive("tiny-gpt", *LOOKS)
-    shown = named(values)
-    assert follow["value"] == "live" and name["placeholder"] == "demo-1" and "10 of 300" in shown["status"]
+    follow, compare, name, _, offered = training.arrive("tiny-gpt")
+    shown, table = named(follow_run(offered, *LOOKS)), training_runs.table_html(offered)
+    assert offered == "live" and name["placeholder"] == "demo-1" and "10 of 300" in shown["status"]
+    assert "value" not in follow and "live" in dict(map(reversed, follow["choices"]))
     assert list(shown["plot"].data[0].y) == [6.0] and shown["stop"]["visible"] and shown["timer"].active
     assert shown["pause"] == gr.update(visible=True, value="Pause") and 'data-run="live"' in table
 
@@ -99,9 +100,9 @@ def test_the_headers_run_is_shown_when_nothing_trains(runs):
 
 
 def test_nothing_trained_yet(no_runs):
-    follow, compare, name, *values, table, _ = training.arrive(None, *LOOKS)
-    shown = named(values)
-    assert follow["value"] is None and name["placeholder"] == "demo-1" and "No run is followed" in shown["status"]
+    *_, name, _, offered = training.arrive(None)
+    shown, table = named(follow_run(offered, *LOOKS)), training_runs.table_html(offered)
+    assert offered is None and name["placeholder"] == "demo-1" and "No run is followed" in shown["status"]
     assert "first step" in shown["plot"].layout.annotations[0].text and "no runs yet" in table
 
 
@@ -183,3 +184,12 @@ def test_a_run_that_made_all_its_steps_needs_more_to_go_on(followed):
     assert "give it more steps" in went_on("live", 240, 1e-4)[0]
     assert (followed / "config.json").read_bytes() == before and read_status(followed).state == "done"
     assert follow_run("live", *LOOKS)[-3] == 480  # what is proposed
+
+
+def test_what_is_typed_to_go_on_with_stays_while_the_run_is_as_it_was(followed, runs):
+    Status(state="done", step=240, steps=240).write(followed)
+    seen = named(follow_run("live", *LOOKS))["seen"]
+    assert follow_run("live", ["tiny-gpt"], *LOOKS[1:], seen)[-3:] == [gr.skip()] * 3  # one more is compared
+    assert follow_run("tiny-gpt", *LOOKS, seen)[-3] != gr.skip()
+    Status(state="cancelled", step=260, steps=300).write(followed)
+    assert follow_run("live", *LOOKS, seen)[-3] == 480

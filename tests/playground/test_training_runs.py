@@ -67,11 +67,17 @@ def test_a_run_is_deleted_only_after_a_second_question(mine):
 
 
 def test_another_question_is_forgotten_with_another_run(mine):
-    names = ("which", "name", "rename", "note", "keep", "delete", "ask", "asked", "files")
+    names = ("which", "name", "rename", "note", "keep", "delete", "ask", "asked", "files", "named")
     values = dict(zip(names, training_runs.about("two", ["/x/one.zip"])))
-    assert training_runs.about("two", ["/x/two.zip"])[-1] == training_runs.about("two", None)[-1] == gr.skip()
+    assert training_runs.about("two", ["/x/two.zip"])[-2] == training_runs.about("two", None)[-2] == gr.skip()
     assert values["asked"] is None and not values["ask"]["visible"] and not values["files"]["visible"]
-    assert values["name"]["value"] == "two" and values["delete"]["interactive"]
+    assert values["name"]["value"] == "two" == values["named"] and values["delete"]["interactive"]
+
+
+def test_what_is_typed_about_a_run_stays_when_the_list_of_runs_changes(mine):
+    line, name, rename, note, keep, delete, *others = training_runs.about("two", None, "two")
+    assert name == rename == note == keep == delete == gr.update(interactive=True)
+    assert others == [gr.skip()] * 4
 
 
 def test_a_run_that_trains_is_not_asked_about(mine):
