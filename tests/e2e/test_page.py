@@ -290,9 +290,9 @@ def test_what_is_chosen_before_the_page_has_heard_what_trains_stays(live, browse
     page.goto(server[0])
     expect(page.locator("#token-strip .token").first).to_be_visible()
     open_tab(page, "Training")
+    page.locator('#training-runs-table [data-run="live"]').wait_for()  # the table is asked for by itself
     page.locator('#training-runs-table [data-run="pydocs-llama"]').click()
     expect(page.locator("#training-status")).to_contain_text("pydocs-llama")
-    page.locator('#training-runs-table [data-run="live"]').wait_for()
     assert arriving and len(late) == len(arriving)
     for route in late:
         route.continue_()
