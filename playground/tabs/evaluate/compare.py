@@ -74,7 +74,8 @@ class ComparePart:
 
     @property
     def views(self) -> list[Any]:
-        return [self.table, self.ask, self.asked, *self.results]
+        """A question that is open stays, whatever else is shown anew."""
+        return [self.table, *self.results]
 
     @property
     def inputs(self) -> list[Any]:
@@ -146,8 +147,7 @@ def wire_kept(part: ComparePart, measure: MeasurePart, site: Site) -> None:
 
 def show(work: Work, chosen: Any, *given: Any) -> list[Any]:
     """Values for `views`."""
-    table, *results = show_compared(chosen, *given)
-    return [table, gr.Row(visible=False), None, *results]
+    return show_compared(chosen, *given)
 
 
 # ---------------------------------------------------------------------------------------------------- what is kept
