@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from core.decode.config import GenerationConfig
-from core.decode.search import BATCH_ROWS, generate
+from core.decode.search import BATCH_ROWS, generate, input_ids
 from core.errors import ConfigError, TextError, UserError
 from core.strict import from_dict
 
@@ -29,11 +30,13 @@ def answers(
     assistant: "Run | None" = None,
     full: bool = False,
     batch_rows: int = BATCH_ROWS,
+    many: bool = False,
 ) -> list[dict[str, Any]]:
     """An answer for each text, in order: {"text", "score", "tokens"} of the best hypothesis, or {"error": a sentence}.
 
     truncate: of a text longer than the context what fits is used; else it has an error. full: all that `as_plain`
-    gives. Raises ConfigError for settings that no text can be decoded with.
+    gives. many: in large batches side by side (see core.decode.many), instead of `batch_rows` at a time. Raises
+    ConfigError for settings that no text can be decoded with.
     """
     if not full:
         config = one_result(config)
@@ -49,8 +52,12 @@ def answers(
     generate(run, [], config, assistant=assistant)
 
     def decode(places: list[int]) -> None:
+        given = [texts[place] for place in places]
         try:
-            results = generate(run, [texts[place] for place in places], config, False, batch_rows, assistant)
+            if many:
+                results = _many(run, given, config, assistant)
+            else:
+                results = generate(run, given, config, False, batch_rows, assistant)
         except Exception as error:
             if len(places) > 1:
                 decode(places[: len(places) // 2])
@@ -64,6 +71,16 @@ def answers(
     if sound:
         decode(sound)
     return found
+
+
+def _many(run: "Run", texts: Sequence[str], config: GenerationConfig, assistant: "Run | None") -> "list[Generation]":
+    from core.decode.many import decoded
+
+    found = {}
+    with closing(decoded(run, [input_ids(run, text) for text in texts], config, assistant)) as batches:
+        for batch in batches:
+            found.update({one.number: one.generation for one in batch or ()})
+    return [found[number] for number in range(len(texts))]
 
 
 def one_result(config: GenerationConfig) -> GenerationConfig:

@@ -225,14 +225,15 @@ def entropy(log_probs: Tensor) -> Tensor:
     return -(log_probs.exp() * log_probs).nansum(-1)
 
 
-def log_partition(logits: Tensor) -> Tensor:
-    """The logarithm of the sum of exp(logits) over (..., V), in double precision: (...).
+def log_partition(logits: Tensor, most: Tensor | None = None) -> Tensor:
+    """The logarithm of the sum of exp(logits) over (..., V), in double precision: (...). most: their maxima (..., 1),
+    where they are known.
 
     The exponentials are taken and summed in the logits' own precision, where PyTorch adds pairwise: off by a few 1e-7,
     to either side. PyTorch's log_softmax in single precision is a little off to the same side at each token: up to
     5e-5 over 200 of them.
     """
-    most = logits.amax(-1, keepdim=True)
+    most = logits.amax(-1, keepdim=True) if most is None else most
     most = most.masked_fill(most == -math.inf, 0.0)
     return (logits - most).exp_().sum(-1).double().log() + most[..., 0].double()
 
@@ -246,8 +247,29 @@ class Best(NamedTuple):
 
 def best_of(logits: Tensor, count: int) -> Best:
     """The `count` best of logits (B, V), or all there are. (Of the rest only their sum is needed.)"""
-    best = logits.topk(min(count, logits.shape[-1]))
-    return Best(best.indices, best.values.double() - log_partition(logits)[:, None])
+    values, ids = top(logits, min(count, logits.shape[-1]))
+    return Best(ids, values.double() - log_partition(logits, values[:, :1])[:, None])
+
+
+GROUP = 25  # logits of which the greatest is looked for together
+
+
+def top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """`logits.topk(count)`, values and ids, each (B, count). On a CPU in two stages, which takes two thirds of the
+    time: the best are in the `count` groups with the greatest maxima. Group j holds every n-th logit from j on."""
+    n = logits.shape[1] // GROUP
+    if logits.device.type != "cpu" or n < 4 * count:
+        found = logits.topk(count)
+        return found.values, found.indices
+    grouped, rest = logits[:, : GROUP * n].unflatten(1, (GROUP, n)), logits[:, GROUP * n :]
+    groups = grouped.amax(1).topk(count, sorted=False).indices
+    candidates = grouped.gather(2, groups[:, None].expand(-1, GROUP, -1)).flatten(1)
+    values, places = (torch.cat((candidates, rest), 1) if rest.shape[1] else candidates).topk(count)
+    ids = places // count * n + groups.gather(1, places % count)
+    if rest.shape[1]:
+        beyond = places - candidates.shape[1]
+        ids = torch.where(beyond < 0, ids, GROUP * n + beyond)
+    return values, ids
 
 
 def logprobs_of(logits: Tensor, ids: Tensor) -> Tensor:

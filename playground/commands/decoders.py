@@ -1,10 +1,12 @@
 """Who decodes for the command line: this machine, or Modal. Both answer the same questions with the same values."""
 
 import json
+import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.config import RunConfig
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from core.run import Run
     from core.tokenizer import Tokenizer
 
+TOGETHER = 10.0  # seconds of work on a file after which what is done is kept
+MOST_TASKS = 32  # of a file at once
 Answer = dict[str, Any]  # see core.decode.answers
 Tasks = Iterator[tuple[int, list[str]]]
 
@@ -130,15 +134,25 @@ class _Local:
         return stream(self.run, text, self.config, assistant=self.assistant)
 
     def mapper(self, tasks: Tasks) -> Iterable[tuple[int, list[Answer] | Exception]]:
+        """So many tasks at once as take about TOGETHER seconds: the more lines, the better they are sorted by length,
+        and the more is lost when it is stopped."""
         from core.decode.answers import answers
 
-        for number, texts in tasks:
+        most = 1
+        while group := list(islice(tasks, most)):
+            texts, began = [text for _, lines in group for text in lines], time.monotonic()
             try:
-                yield number, answers(self.run, texts, self.config, self.args.truncate, self.assistant)
+                found = iter(
+                    answers(self.run, texts, self.config, self.args.truncate, self.assistant, many=True)
+                )  # fmt: skip
             except ConfigError:  # of the settings: no other line would do
                 raise
             except Exception as error:
-                yield number, error
+                yield from ((number, error) for number, _ in group)
+                continue
+            yield from ((number, list(islice(found, len(lines)))) for number, lines in group)
+            lasted = max(time.monotonic() - began, 1e-3) / len(group)
+            most = min(MOST_TASKS, max(1, int(TOGETHER / lasted)))
 
     def key(self) -> str:
         from playground.models import run_stamp

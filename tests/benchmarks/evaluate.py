@@ -26,12 +26,14 @@ def test_set(count: int = SENTENCES) -> list[str]:
 
 def evaluation(count: int = SENTENCES, clock: Callable[[], float] = time.perf_counter) -> list[Row]:
     """enja-transformer (3+3 layers, 256 wide) with 5 beams."""
+    import tqdm
     import transformers
 
     from core.evaluate.translation import translate_all
     from core.model.hf_export import export_pretrained
     from core.run import load
 
+    tqdm.tqdm.monitor_interval = 0  # its thread would stay, and only what has no other thread is forked (as `eval` is)
     sources = test_set(count)
     run = load("enja-transformer")
     with tempfile.TemporaryDirectory() as folder:

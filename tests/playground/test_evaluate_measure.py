@@ -76,7 +76,7 @@ def test_language_models_are_measured_in_windows(runs):
 
 
 def test_what_is_stopped_goes_on(runs, monkeypatch):
-    monkeypatch.setattr("core.evaluate.decoding.ROWS", 1)  # a batch for each sentence
+    monkeypatch.setattr("core.decode.many.ROWS", 1)  # a batch for each sentence
     monkeypatch.setattr(measuring, "EVERY", 0)
     steps = asked()
     for step in steps:
@@ -97,7 +97,7 @@ def test_what_is_stopped_goes_on(runs, monkeypatch):
 
 
 def test_what_was_stopped_goes_on_from_the_list(runs, monkeypatch):
-    monkeypatch.setattr("core.evaluate.decoding.ROWS", 1)
+    monkeypatch.setattr("core.decode.many.ROWS", 1)
     run = load("tiny-transformer")
     greedy = with_preset(run.config.decode, "greedy")
 

@@ -9,7 +9,7 @@ from decode_helpers import FAMILIES, SMALL, byte_run, decode, random_inputs, tin
 from core import load
 from core.decode import GenerationConfig, generate
 from core.decode.config import STRATEGIES
-from core.decode.processors import best_of
+from core.decode.processors import best_of, top
 from core.decode.scoring import rescored, score_ids, score_tokens
 from core.errors import TextError
 
@@ -115,3 +115,23 @@ def test_the_best_of_a_row_and_their_logprobs(size):
     assert abs(float((best.logprobs[5:, 0] - exact.gather(1, best.ids)[5:, 0]).mean())) < 1e-7
     logits[7, 2] = math.nan
     assert best_of(logits, 3).logprobs[7, 0].isnan()
+
+
+@pytest.mark.parametrize("size", [3, 50, 1_000, 1_024, 4_000, 50_257])
+@pytest.mark.parametrize("count", [1, 4, 10, 33])
+def test_the_best_in_two_stages_are_the_best(size, count):
+    torch.manual_seed(size)
+    logits = torch.stack([torch.randperm(size) for _ in range(30)]).float()  # no two are equal
+    logits[:5] = logits[:5].sort(descending=True).values
+    logits[5:10] = logits[5:10].sort().values
+    logits[10, : size // 2] = -math.inf
+    logits[11] = -math.inf
+    count = min(count, size)
+    (values, ids), wanted = top(logits, count), logits.topk(count)
+    assert torch.equal(values, wanted.values) and torch.equal(ids[:10], wanted.indices[:10])
+    assert torch.equal(logits.gather(1, ids), values)
+    assert all(len(set(row)) == count for row in ids.tolist())  # each once, where many are equal too
+    equal = torch.zeros(4, size)
+    assert all(len(set(row)) == count for row in top(equal, count)[1].tolist())
+    logits[3, size // 2] = math.nan
+    assert top(logits, count)[0][3, 0].isnan() and not top(logits, count)[0][4:].isnan().any()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from core.config import RunConfig
+from core.decode import many
 from core.decode.config import GenerationConfig
 from core.errors import ConfigError, DataError, RunError
 from core.evaluate import decoding, evaluate, store
@@ -35,7 +36,7 @@ REQUEST = Request(pairs=PAIRS, title="words")
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(decoding, "ROWS", 6)
+    monkeypatch.setattr(many, "ROWS", 6)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +161,7 @@ def test_batches_side_by_side_give_the_same(runs):
     steps.close()
     with pytest.raises(ConfigError, match="assistant"):
         list(decoding.translated(run, sources, GenerationConfig(strategy="assisted"), workers=3))
-    assert not [thread for thread in threading.enumerate() if thread.name == "translating"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "decoding"]
 
 
 # ------------------------------------------------------------------------------------------------ kept and gone on with
@@ -226,7 +227,7 @@ def test_a_language_models_goes_on_to_the_bit(runs):
 def test_a_process_that_is_killed_harms_nothing(runs):
     code = (
         "import os, sys\n"
-        "from core.evaluate import decoding; decoding.ROWS = 6\n"
+        "from core.decode import many; many.ROWS = 6\n"
         "from core.evaluate.evaluation import evaluating\n"
         "from core.run import load\n"
         "from tests.core.evaluate.test_evaluation import REQUEST\n"

@@ -1,14 +1,14 @@
-"""Batches of sources for several workers: everything once, of like length, within limits, and the same each time."""
+"""Batches of inputs for several workers: everything once, of like length, within limits, and the same each time."""
 
 import random
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from core.config import ModelConfig
 from core.decode.config import GenerationConfig
-from core.evaluate.decoding import BATCHES, KEYS, ROWS, _rows_within, batches, side_by_side
+from core.decode.many import BATCHES, KEYS, ROWS, _rows_within, batches, decoded
+from core.decode.search import generate, input_ids
 from core.run import load
 
 
@@ -36,33 +36,34 @@ def test_there_are_enough_for_all_and_the_last_are_small():
     assert [len(batch) for batch in batches([9] * 500, 2, most_rows=1_024, shared=False)] == [500]
 
 
-def test_each_who_works_side_by_side_computes_by_itself():
-    """PyTorch sets a thread's own number of threads when it computes for the first time; ours has to outlast that."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-
-        def work(item):
-            torch.randn(300, 300).exp().sum()
-            yield torch.get_num_threads()
-
-        assert [found for found in side_by_side(work, range(4), 2) if found is not None] == [1] * 4
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_a_large_model_or_long_outputs_come_in_smaller_batches():
-    def rows(room=2**20, tokens=80, **shape):
+    def rows(room=2**20, tokens=80, prompt=None, **shape):
         model = ModelConfig(family="transformer", vocab_size=9, **shape)
-        return _rows_within(
-            room, SimpleNamespace(model=SimpleNamespace(config=model)), GenerationConfig(max_new_tokens=tokens)
-        )
+        run = SimpleNamespace(model=SimpleNamespace(config=model, is_encoder_decoder=prompt is None))
+        return _rows_within(room, run, GenerationConfig(max_new_tokens=tokens), prompt or 7)
 
     small = dict(d_model=32, n_layers=2, n_heads=4, max_seq_len=128)
     assert rows(**small) == 2**20 // (2 * 2 * 32 * 80 * 4)
     assert rows(**small | dict(d_model=64, n_layers=4)) == rows(**small) // 4
     assert rows(**small, tokens=10_000) == rows(**small, tokens=128) < rows(**small)
+    assert rows(**small, prompt=20) == rows(**small, tokens=100)  # a prompt's keys are kept as well
     assert rows(**small, room=1) == 1
     run = load("enja-transformer")
-    assert _rows_within(KEYS, run, run.config.decode) >= ROWS
+    assert _rows_within(KEYS, run, run.config.decode, 30) >= ROWS
+
+
+def test_the_dearest_batch_is_not_among_the_last_to_be_begun():
+    lengths = list(range(1, 1_001))
+    found = batches(lengths, 5, most_tokens=10**9)
+    dearest = max(range(len(found)), key=lambda place: sum(lengths[i] for i in found[place]))
+    assert dearest <= len(found) // 2
+
+
+@pytest.mark.parametrize("name", ["demo-transformer", "demo-gpt"])
+def test_many_are_decoded_as_each_by_itself(name):
+    run, config = load(name), GenerationConfig(strategy="sample", top_p=0.9, seed=3, max_new_tokens=6)
+    texts = ["I have a dog.", "", "She reads.", "What is this?", "I have a dog."] * 3
+    found = {}
+    for batch in decoded(run, [input_ids(run, text) for text in texts], config, workers=2):
+        found.update({one.number: one.generation.text for one in batch or ()})
+    assert [found[number] for number in range(15)] == [one.text for one in generate(run, texts, config)]
