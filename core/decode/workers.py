@@ -10,7 +10,6 @@ import ctypes
 import gc
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -44,7 +43,7 @@ def side_by_side(work: Work[T, R], items: Sequence[T], workers: int) -> Generato
 
 def may_fork() -> bool:
     alone = threading.active_count() == 1 and threading.current_thread() is threading.main_thread()
-    return sys.platform == "linux" and alone
+    return sys.platform == "linux" and alone and not multiprocessing.current_process().daemon
 
 
 # ------------------------------------------------------------------------------------------------------- processes
@@ -126,7 +125,7 @@ def _follow(
         error.add_note("In a process that decodes:\n" + traceback.format_exc())
         try:
             writer.send(("error", error))
-        except (TypeError, AttributeError, pickle.PicklingError):
+        except Exception:  # that is an error which cannot be sent
             writer.send(("error", RunError(f"{type(error).__name__}: {error}")))
 
 
