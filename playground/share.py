@@ -56,7 +56,7 @@ def restore(link: str, fields: dict[str, Any], site: Site) -> list[Any]:
         return [gr.skip()] * (4 + len(fields))
     opening_model, opening_text = models.opening_work()
     keys = [key for _, key in tokenizers.choices(site)]  # with those that were made since the page was built
-    listed = {"watched": models.model_choices(), "vectors": vectors.choices(site)}
+    listed = {"watched": models.model_choices(), "vectors": vectors.choices(site), "assistant": models.model_choices()}
     wanted: dict[str, Any] = {
         name: CHECKED[name](state.get(name)) or gr.skip()
         if name in CHECKED
@@ -96,7 +96,7 @@ def _value(component: Any, value: Any, keys: list[str], newer: list[Any]) -> Any
         found = [choice for choice in newer if choice[1] == value]
         known: list[Any] = [*(component.choices or []), *found]
         return gr.Dropdown(choices=known, value=value) if found else gr.skip()
-    if isinstance(component, gr.Number):
+    if isinstance(component, (gr.Number, gr.Slider)):
         low, high = (-math.inf if component.minimum is None else component.minimum), component.maximum or math.inf
         return value if type(value) in (int, float) and low <= value <= high else gr.skip()
     if isinstance(component, gr.Textbox):

@@ -192,7 +192,7 @@ def choose(event: gr.EventData) -> list[Any]:
 # --------------------------------------------------------------------------------------------------- the chosen run
 
 
-def about(name: str | None, files: list[str] | None = None, named: str | None = None) -> list[Any]:
+def about(name: str | None, files: list[str] | None = None, named: str | None = "") -> list[Any]:
     """Values for `RunsPart.fields`. Nothing that was asked about another run stays, but what somebody types about this
     one does. files: what was exported last; named: the run that the fields are about."""
     others = files and (not name or Path(files[0]).name != f"{name}.zip")

@@ -148,6 +148,26 @@ def test_the_next_token_by_hand_and_a_tree(page):
     assert states.count("pruned") > 0 and best.text.split()[0] in page.locator("#tree-table").inner_text()
 
 
+def test_the_settings_of_a_tree_are_in_the_address(page, server):
+    other = page.context.new_page()
+    state = {"tab": "Decoding", "part": "Beam tree", "model": MODEL, "text": TEXT, "tree-beams": 3, "tree-longest": 9,
+             "tree-penalty": -0.5, "tree-scores": "gnmt", "tree-groups": 99}  # fmt: skip
+    other.goto(f"{server[0]}/#{urlencode(state)}")
+    config = GenerationConfig(
+        strategy="beam", num_beams=3, max_new_tokens=9, length_penalty=-0.5, length_penalty_formula="gnmt"
+    )
+    best = generate(load(MODEL), [TEXT], config)[0]
+    expect(other.locator("#tree-table")).to_contain_text(best.text.split()[-1])
+    expect(other.locator("#tree-table")).to_contain_text(f"{abs(best.score):.4f}")
+    beams = other.locator("#tree-beams input[type=number]")
+    expect(beams).to_have_value("3")
+    beams.fill("4")
+    beams.blur()
+    other.wait_for_function("location.hash.includes('tree-beams=4')")
+    assert "tree-longest=9" in other.url and "tree-groups" not in other.url  # no field holds 99
+    other.close()
+
+
 def test_the_settings_of_the_next_token_are_one_link(page, server):
     other = page.context.new_page()
     problems = []

@@ -38,8 +38,8 @@ def test_a_link_sets_what_it_names(runs):
 
 
 def test_a_link_sets_numbers_and_what_is_listed_since_the_page_was_built(runs):
-    found = restored({"sentence": 37, "watched": "tiny-gpt"})
-    assert found["sentence"] == 37
+    found = restored({"sentence": 37, "much": 4, "watched": "tiny-gpt"})
+    assert found["sentence"] == 37 and found["much"] == 4
     assert found["watched"].value == "tiny-gpt"
     assert [value for _, value in found["watched"].choices] == ["", "tiny-gpt"]
 
@@ -77,7 +77,7 @@ def test_a_link_opens_no_tokenizer_that_is_not_listed(runs, tokenizer):
 @pytest.mark.parametrize(
     "state",
     [{"special": "yes"}, {"by": "c"}, {"by": ["a"]}, {"by": {}}, {"search": 7}, {"search": "x" * 2_000},
-     {"with": "tiny-gpt"}, {"with": ["other"]}, {"with": [["tiny-gpt"]]}, {"with": ["tiny-gpt"] * 9}, {"much": 4},
+     {"with": "tiny-gpt"}, {"with": ["other"]}, {"with": [["tiny-gpt"]]}, {"with": ["tiny-gpt"] * 9}, {"much": 6}, {"much": "4"},
      {"else": "x"}, {"sentence": 501}, {"sentence": 0}, {"sentence": "3"}, {"sentence": True}, {"sentence": [3]},
      {"watched": "none"}, {"watched": ["tiny-gpt"]}],
 )  # fmt: skip

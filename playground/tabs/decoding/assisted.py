@@ -29,6 +29,7 @@ from playground.views.notice import notice
 LONGEST = 200  # tokens
 EVERY = 0.15  # seconds between two pictures
 HOW = [("most probable", "greedy"), ("drawn", "drawn")]
+NAMES = ("drafts", "longest", "how", "temperature", "seed")  # in the page's address
 
 _running = Running()
 
@@ -51,6 +52,12 @@ class AssistedPart:
     @property
     def inputs(self) -> list[Any]:
         return [self.assistant, *self.settings]
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {"assistant": self.assistant} | {
+            f"assisted-{name}": field for name, field in zip(NAMES, self.settings, strict=True)
+        }
 
 
 def build(site: Site, work: Work) -> AssistedPart:

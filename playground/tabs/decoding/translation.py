@@ -31,6 +31,7 @@ from playground.views.translation import Candidate, attention_spec, candidates_h
 LONGEST = 200  # tokens
 TYPED = 2_000  # characters of a reference
 METRICS = {"chrf": "chrF", "bleu": "BLEU"}
+NAMES = ("beams", "penalty", "samples", "temperature", "likeness", "seed")  # in the page's address
 
 _running = Running()
 
@@ -61,6 +62,10 @@ class TranslationPart:
     @property
     def results(self) -> list[Any]:
         return [self.message, self.shown, self.figure, self.table, self.found]
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {f"translation-{name}": field for name, field in zip(NAMES, self.settings, strict=True)}
 
 
 def build(site: Site, work: Work) -> TranslationPart:

@@ -31,6 +31,7 @@ LONGEST = 100  # tokens
 EVERY = 0.25  # seconds between two pictures
 FORMULAS = [("sum / length^penalty", "hf"), ("sum / ((5 + length) / 6)^penalty", "gnmt")]
 ENDS = [("when none can be better", "false"), ("with enough finished ones", "true"), ("never before the end", "never")]
+NAMES = ("beams", "longest", "penalty", "scores", "ends", "groups", "diversity", "ngrams")  # in the page's address
 
 _running = Running()
 
@@ -48,6 +49,10 @@ class TreePart:
     @property
     def results(self) -> list[Any]:
         return [self.message, self.figure, self.table]
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        return {f"tree-{name}": field for name, field in zip(NAMES, self.settings, strict=True)}
 
 
 def build(site: Site, work: Work) -> TreePart:
