@@ -77,9 +77,9 @@ def test_a_link_opens_no_tokenizer_that_is_not_listed(runs, tokenizer):
 @pytest.mark.parametrize(
     "state",
     [{"special": "yes"}, {"by": "c"}, {"by": ["a"]}, {"by": {}}, {"search": 7}, {"search": "x" * 2_000},
-     {"with": "tiny-gpt"}, {"with": ["other"]}, {"with": [["tiny-gpt"]]}, {"with": ["tiny-gpt"] * 9}, {"much": 6}, {"much": "4"},
-     {"else": "x"}, {"sentence": 501}, {"sentence": 0}, {"sentence": "3"}, {"sentence": True}, {"sentence": [3]},
-     {"watched": "none"}, {"watched": ["tiny-gpt"]}],
+     {"with": "tiny-gpt"}, {"with": ["other"]}, {"with": [["tiny-gpt"]]}, {"with": ["tiny-gpt"] * 9}, {"much": 6},
+     {"much": "4"}, {"else": "x"}, {"sentence": 501}, {"sentence": 0}, {"sentence": "3"}, {"sentence": True},
+     {"sentence": [3]}, {"watched": "none"}, {"watched": ["tiny-gpt"]}],
 )  # fmt: skip
 def test_values_that_a_field_cannot_hold_change_nothing(runs, state):
     name = next(iter(state))
