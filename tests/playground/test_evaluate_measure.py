@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from contextlib import closing
 from dataclasses import replace
 
@@ -73,6 +74,32 @@ def test_language_models_are_measured_in_windows(runs):
     writing = {"prompts": 2, "new_tokens": 3, "strategies": ["greedy"]}
     *_, results = last(GPT, source="typed", typed="The function returns what light is this. " * 9, **writing)
     assert [row[0] for row in json.loads(results[3])["numbers"]] == ["Human", "Greedy"] and results[4]
+
+
+def test_mauve_where_it_is_installed(runs, monkeypatch):
+    """With a stand-in for the package, which is in none of ours."""
+    asked_of = []
+
+    class Package:
+        @staticmethod
+        def compute_mauve(p_features, q_features, **given):
+            asked_of.append((p_features.shape, q_features.shape))
+            return type("Found", (), {"mauve": 0.5, "frontier_integral": 0.25, "num_buckets": 2})
+
+    assert "tiny-gpt" in form.readers() and "tiny-transformer" not in form.readers()
+    few = {"source": "typed", "typed": "The function returns what light is this. " * 120, "prompts": 20,
+           "new_tokens": 2, "strategies": ["greedy", "top-p"], "mauve": "tiny-gpt"}  # fmt: skip
+    with pytest.raises(UserError, match="choose one of the list"):
+        form.request_of(load("tiny-gpt"), Form(**FEW | few | {"mauve": "../tiny-gpt"}))
+    assert "pip install mauve-text" in last(GPT, **few)[0]
+    monkeypatch.setitem(sys.modules, "mauve", Package)
+    monkeypatch.setattr("core.evaluate.mauve.is_installed", lambda: True)
+    monkeypatch.setattr("core.evaluate.mauve.importlib.metadata.version", lambda name: "0.4.0")
+    message, _, id, results = last(GPT, **few)
+    assert "MAUVE, read by tiny-gpt: Greedy 0.500, Top-p 0.9 0.500" in json.loads(results[3])["subtitle"], message
+    width = load("tiny-gpt").config.model.d_model
+    assert asked_of == [((20, width), (20, width))] * 2
+    assert store.load_evaluation(id, runs).request.mauve == "tiny-gpt"
 
 
 def test_what_is_stopped_goes_on(runs, monkeypatch):

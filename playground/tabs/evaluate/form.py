@@ -11,7 +11,7 @@ from core.decode.recipe import settings_from_json
 from core.errors import ConfigError, DataError
 from core.evaluate.request import Request
 from core.evaluate.scores import METRICS
-from core.run import Run
+from core.run import Run, list_runs
 from playground.site import Site, here
 from playground.tabs.decoding.settings import for_model
 from playground.training_form import HUB_NAME, keep_upload
@@ -62,6 +62,7 @@ class Form:
     prompts: Any = 0
     new_tokens: Any = 40
     strategies: Any = ()
+    mauve: Any = ""  # the run that reads what is written, for MAUVE
     place: Any = "local"
 
 
@@ -73,6 +74,11 @@ def sources(site: Site) -> list[tuple[str, str]]:
     """(label, name) of where data may come from. A hosted page has no files and asks no hub."""
     names = (BUILTIN, TYPED) if site.is_hosted else tuple(SOURCES)
     return [(SOURCES[name], name) for name in names]
+
+
+def readers() -> list[str]:
+    """Language models that may read texts for MAUVE."""
+    return [info.name for info in list_runs() if info.family != "transformer" and info.has_model and not info.error]
 
 
 def built_in(run: Run) -> list[tuple[str, str]]:
@@ -233,7 +239,12 @@ def _writing(form: Form) -> dict[str, Any]:
     if not names or any(name not in [value for _, value in WRITING] for name in names):
         raise ConfigError("Choose a strategy at least that writes behind the prompts.")
     new_tokens = _whole("New tokens", form.new_tokens, MOST_NEW_TOKENS, 1)
-    return {"prompts": prompts, "new_tokens": new_tokens, "strategies": tuple(dict.fromkeys(names))}
+    if form.mauve and form.mauve not in readers():
+        raise ConfigError("MAUVE needs a language model that reads the texts: choose one of the list.")
+    return {
+        "prompts": prompts, "new_tokens": new_tokens, "strategies": tuple(dict.fromkeys(names)),
+        "mauve": form.mauve or "",
+    }  # fmt: skip
 
 
 def _column(value: Any, what: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from core.errors import RunError, UserError
+from core.evaluate.mauve import is_installed as mauve_is_installed
 from core.evaluate.scores import METRICS, comet_is_installed, default_metrics
 from core.run import Run
 from playground.decoding_form import LOCAL, MODAL, PLACES
@@ -153,6 +154,11 @@ def build(site: Site, work: Work) -> MeasurePart:
                 new_tokens = gr.Number(40, label="New tokens", info="Of each", precision=0, minimum=1,
                                        maximum=form.MOST_NEW_TOKENS, min_width=110)  # fmt: skip
                 strategies = gr.CheckboxGroup(form.WRITING, value=["greedy", "top-p"], label="Strategies")
+                mauve = gr.Dropdown(
+                    [("not measured", ""), *((name, name) for name in form.readers())], value="", label="MAUVE",
+                    info="Which model reads the texts", min_width=150, visible=mauve_is_installed(),
+                    elem_id="evaluate-mauve", **CHANGING,
+                )  # fmt: skip
             with gr.Row(elem_classes="train-buttons"):
                 run = gr.Button("Measure", variant="primary", min_width=120, scale=0, elem_id="evaluate-run")
                 stop = gr.Button("Stop", variant="stop", visible=False, min_width=90, scale=0, elem_id="evaluate-stop")
@@ -165,7 +171,7 @@ def build(site: Site, work: Work) -> MeasurePart:
     beside = lines.build_lines(site, "evaluate", shown, "worst")
     fields = [
         source, builtin, file, references, hub, split, src_column, tgt_column, text_column, typed, strategy, settings,
-        number, metrics, context, stride, overlap, prompts, new_tokens, strategies, place,
+        number, metrics, context, stride, overlap, prompts, new_tokens, strategies, mauve, place,
     ]  # fmt: skip
     boxes = [files_row, hub_row, columns_row, src_column, tgt_column, text_column]
     return MeasurePart(

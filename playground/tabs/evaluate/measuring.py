@@ -171,6 +171,9 @@ def written(evaluation: Evaluation) -> list[str]:
         subtitle = (
             f"{evaluation.run} · prompts: {found['prompts']:,} · new tokens of each: {found['new_tokens']:,} at most"
         )
+        scores = [f"{values['title']} {values['mauve']:.3f}" for values in found["columns"] if "mauve" in values]
+        if scores:
+            subtitle += f" · MAUVE, read by {evaluation.request.mauve}: {', '.join(scores)}"
         return [measures_spec(columns, subtitle), probability_spec(columns, subtitle)]
     except (KeyError, TypeError, ValueError, AttributeError):  # a file that something else has written
         return ["", ""]
