@@ -2,10 +2,14 @@
 
 import csv
 import io
+import json
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
+
+from playground.tabs.embeddings.map import PCA, View
+from playground.vectors import INPUT, Work
 
 
 @pytest.fixture
@@ -35,7 +39,10 @@ def saved(page, figure, kind):
 def test_a_map_is_searched_turned_and_chosen_from(browser, linked):
     page = linked(tab="Embeddings", text="Tea or coffee?", near="coffee", axes="3", dots="100")
     figure = page.locator("#embedding-map")
-    expect(figure.locator(".figure-subtitle")).to_contain_text("of 4,000 tokens, 256 numbers each", timeout=90_000)
+    view = View(Work("enja-transformer", "Tea or coffee?", INPUT), PCA, 3, 100, True, "cosine")
+    subtitle = json.loads(view.figure(view.chosen("coffee")))["subtitle"]  # the page first draws what it opens with
+    assert "of 4,000 tokens, 256 numbers each" in subtitle
+    expect(figure.locator(".figure-subtitle")).to_have_text(subtitle, timeout=90_000)
     expect(page.locator("#nearest-tokens .figure-title")).to_have_text("Nearest to ·coffee")
     header, *rows = csv.reader(io.StringIO(saved(page, figure, "CSV")))
     assert header[:2] == ["token", "id"] and len(header) == 9
