@@ -49,7 +49,7 @@ class RunsPart:
     spare: gr.Button
     asked: gr.State  # the run that the question is about
     files: gr.File
-    named: gr.State  # the run that the fields are about
+    named: gr.State  # the run that the fields are about; None when the page opens: then they are filled anew
     message: gr.HTML
 
     @property
@@ -93,7 +93,7 @@ def build(name: str | None, site: Site = OWN) -> RunsPart:
         files = gr.File(label="Export", file_count="multiple", interactive=False, visible=False, elem_id="runs-files")
     return RunsPart(
         box, table, which_html, name_box, rename, note, keep, export, delete, ask, question, sure, spare, asked, files,
-        gr.State(name), message,
+        gr.State(None), message,
     )  # fmt: skip
 
 
