@@ -84,10 +84,21 @@ def test_strategies_are_measured_compared_and_deleted(open_at, server):
     page.get_by_role("tab", name="Compare", exact=True).click()
     boxes = page.locator(".evaluation-kept input")
     expect(boxes).to_have_count(2)
-    for name in ("Greedy", "Top-p 0.9"):  # the first one is the baseline
-        page.locator(".evaluation-kept tr", has_text=name).locator("input").check()
+    # The first one is the baseline. Both are chosen before an answer can have come.
+    page.evaluate(
+        "names => names.forEach((name) => [...document.querySelectorAll('.evaluation-kept tbody tr')]"
+        ".find((row) => row.textContent.includes(name)).querySelector('input').click())",
+        ["Greedy", "Top-p 0.9"],
+    )
+    for name in ("Greedy", "Top-p 0.9"):
         expect(page.locator(".evaluation-kept tr", has_text=name).locator("input")).to_be_checked()
     expect(page.locator("#compare-scores tbody tr").first).to_contain_text("Greedy (baseline)")
+    choose = "([chosen, ...click]) => (keptClicks.push(Object.fromEntries(click)), chooseKept(chosen, 2))"
+    for act, on, id, chosen, becomes in (
+        ("choose", True, "c", "a", "a,c"), ("choose", True, "c", "a,b", "a,b"), ("choose", False, "a", "a,b", "b"),
+        ("choose", True, "a", "a,b", "b,a"), ("open", False, "a", "x,y", "x,y"), ("choose", True, "a", "", "a"),
+    ):  # fmt: skip
+        assert page.evaluate(choose, [chosen, ["act", act], ["on", on], ["id", id]]) == becomes
     page.locator("#compare-run").click()
     expect(page.locator("#compare-scores tbody")).to_contain_text("p = ")
     lines = {name: [line.output for line in one.lines] for name, one in found.items()}

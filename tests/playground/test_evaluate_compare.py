@@ -86,18 +86,18 @@ def test_kept_evaluations_are_listed_and_chosen_in_turn(runs, kept):
     with gr.Blocks():
         assert len(shown) == len(compare.build(OWN, TRANSLATOR).views)
     assert all(f'data-id="{id}"' in shown[0] for id in kept) and "Pure sampling" in shown[0]
-    chosen = clicked("choose", kept[1], True)[0]
-    chosen = clicked("choose", kept[0], True, chosen)[0]
-    assert chosen == f"{kept[1]},{kept[0]}" and clicked("choose", kept[1], False, chosen)[0] == kept[0]
+    chosen = f"{kept[1]},{kept[0]}"
+    assert clicked("choose", kept[1], True) == clicked("choose", kept[0], False, chosen) == [gr.skip()] * 5
     table, message, figure, scores, box, place, lines, *_ = compare.show_compared(
         chosen, "bootstrap", ["bleu"], 0, 1, *SORTING
     )
     assert message == "" and table.count(" checked") == 2 and json.loads(figure)["rows"] == ["Pure sampling", "Greedy"]
     assert box.visible and lines.count("<tr data-line=") == len(PAIRS)
-    opened = clicked("open", kept[0])[5]
+    opened = clicked("open", kept[0])[4]
     assert compare.open_kept(opened) == kept[0]
     many = ",".join(f"{n:012x}" for n in range(6))
-    assert "6 evaluations are the most" in clicked("choose", "f" * 12, True, many)[4]
+    assert "6 evaluations are the most" in clicked("choose", "f" * 12, True, many)[3]
+    assert clicked("choose", "f" * 12, True, many[13:]) == clicked("choose", many[:12], True, many) == [gr.skip()] * 5
 
 
 def test_what_does_not_go_together_is_one_sentence(runs, kept):
@@ -113,13 +113,13 @@ def test_what_does_not_go_together_is_one_sentence(runs, kept):
 def test_an_evaluation_is_deleted_after_a_question(runs, kept):
     run = load("tiny-transformer", runs)
     id = measured(run, Request(pairs=PAIRS[:1], metrics=("chrf",), title="one"), runs).id
-    _, row, question, asked, _, _ = clicked("delete", id)
+    row, question, asked, _, _ = clicked("delete", id)
     assert row.visible and asked == id and "for good" in question
     table, row, asked, chosen, message = compare.delete_kept(id, f"{kept[0]},{id}")
     assert id not in table and not row.visible and chosen == kept[0] and "is deleted" in message
     assert "There is no evaluation" in compare.delete_kept(id, "")[4] and "again" in compare.delete_kept(None, "")[4]
     with on(PUBLIC):
-        assert clicked("delete", kept[0]) == [gr.skip()] * 6 and kept[0] not in compare.kept_html(compare.kept_rows())
+        assert clicked("delete", kept[0]) == [gr.skip()] * 5 and kept[0] not in compare.kept_html(compare.kept_rows())
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -132,7 +132,7 @@ def test_any_value_from_anybody_is_answered(runs, kept, wrong):
         *_, end = compare.test_difference(PAGE, *given)
         assert len(end) == 5
     for data in (wrong, {"act": wrong, "id": wrong}, {"act": "choose", "id": kept[0], "on": wrong}):
-        assert len(compare.act_on_kept(wrong, gr.EventData(None, data))) == 6
+        assert len(compare.act_on_kept(wrong, gr.EventData(None, data))) == 5
     with pytest.raises(gr.Error):
         compare.open_kept(wrong)
     for place in range(3):

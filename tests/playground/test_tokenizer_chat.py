@@ -35,10 +35,20 @@ def own_template(runs):
     path.unlink()
 
 
+def drawn(*given):
+    """What is drawn, besides the template that was put into its field."""
+    return chat.redraw(*given)[1:]
+
+
+def typed(source, template, given="what was there"):
+    """Somebody has typed a template."""
+    return chat.render_again(work(), source, False, "user: Hi", given, template)[1:]
+
+
 @pytest.mark.parametrize("name", list(TEMPLATES))
 def test_what_is_shown_is_what_the_template_writes(runs, name):
     conversation = "user: Hi\nassistant: Hello!\nuser: And now?"
-    picker, template, message, counts, text, tokens = chat.render_again(work(), name, True, conversation)
+    picker, template, message, counts, text, tokens = drawn(work(), name, True, conversation)
     known = TEMPLATES[name]
     expected = render_chat(
         known.template, parse_messages(conversation), bos=known.bos, eos=known.eos, add_generation_prompt=True
@@ -49,7 +59,7 @@ def test_what_is_shown_is_what_the_template_writes(runs, name):
 
 
 def test_on_arrival_the_user_says_the_text_above(runs):
-    conversation, taken, picker, template, message, counts, text, tokens = chat.show(work(), "own", False, "", "")
+    conversation, taken, _, picker, template, message, counts, text, tokens = chat.show(work(), "own", False, "", "")
     assert "user: Hello there" in conversation and conversation == taken
     assert "<|im_start|>user\nHello there<|im_end|>" in shown(text) and "ChatML" in picker["choices"][0][0]
     assert "<|im_start|>" in html.unescape(message)  # which this tokenizer has no token for
@@ -75,20 +85,22 @@ def test_any_text_is_what_the_user_says(runs, text):
     assert "notice-error" not in message and "<script" not in message + counts + shown_text + tokens
 
 
-@pytest.mark.parametrize("values", [(None, True, "user: Hi", "x"), ([], None, None, None), ("own", 7, "", None)])
+@pytest.mark.parametrize(
+    "values", [(None, True, "user: Hi", "", "x"), ([], None, None, None, None), ("own", 7, "", "", None)]
+)
 def test_values_that_no_page_sends_are_no_crash(runs, values):
-    assert len(chat.type_template(work(), *values)) == 6
+    assert len(chat.render_again(work(), *values)) == 7
 
 
 def test_of_a_long_text_the_beginning_is_said_and_that_is_said(runs):
-    conversation, _, _, _, message, *_ = chat.show(work("x" * 30_000), "own", False, "", "")
+    conversation, _, _, _, _, message, *_ = chat.show(work("x" * 30_000), "own", False, "", "")
     assert "x" * chat.CONTENT in conversation and "first 20,000 of 30,000 characters" in message
     *_, message, _, _, _ = chat.show(work("x" * 30_000), "own", False, "user: mine", "")
     assert "30,000" not in message
 
 
 def test_a_tokenizers_own_template_is_taken_first(own_template):
-    picker, template, message, counts, text, _ = chat.render_again(work(), "own", False, "user: Hi")
+    picker, template, message, counts, text, _ = drawn(work(), "own", False, "user: Hi")
     assert template == own_template and shown(text) == "<user>Hi</s>"
     assert picker["choices"][0] == ("The tokenizer's own", "own")
 
@@ -97,18 +109,22 @@ def test_several_templates_of_a_tokenizer_can_be_chosen(own_template, runs):
     named = [{"name": "default", "template": "A"}, {"name": "tool_use", "template": "B{{ messages[0].content }}"}]
     path = runs / "tiny-gpt" / "tokenizer_config.json"
     path.write_text(json.dumps({"chat_template": named}))
-    picker, *_, text, _ = chat.render_again(work(), "own:tool_use", False, "user: Hi")
+    picker, *_, text, _ = drawn(work(), "own:tool_use", False, "user: Hi")
     assert shown(text) == "BHi" and ("The tokenizer's own: tool_use", "own:tool_use") in picker["choices"]
     # One that this tokenizer does not have gives way to what it has.
-    picker, template, *_ = chat.render_again(work(), "own:gone", False, "user: Hi")
+    picker, template, *_ = drawn(work(), "own:gone", False, "user: Hi")
     assert picker["value"] == "own" and template == "A"
 
 
 def test_a_typed_template_is_rendered_and_said_to_be_typed(runs):
-    picker, template, *_, text, _ = chat.type_template(work(), "ChatML", False, "user: Hi", FEWER)
+    picker, template, *_, text, _ = typed("ChatML", FEWER)
     assert picker["value"] == "typed" and template == gr.skip() and shown(text) == "<user>Hi</s>"
-    picker, *_ = chat.type_template(work(), "ChatML", False, "user: Hi", TEMPLATES["ChatML"].template)
+    picker, *_ = typed("ChatML", TEMPLATES["ChatML"].template)
     assert picker["value"] == "ChatML"  # left as it was
+    picker, template, *_ = typed("Zephyr", FEWER, given=FEWER)  # another one was chosen behind it
+    assert picker["value"] == "Zephyr" and template == TEMPLATES["Zephyr"].template
+    given, *_ = chat.render_again(work(), "ChatML", False, "user: Hi", "", FEWER)
+    assert given == FEWER
 
 
 @pytest.mark.parametrize(
@@ -120,21 +136,21 @@ def test_a_typed_template_is_rendered_and_said_to_be_typed(runs):
     ],
 )  # fmt: skip
 def test_a_template_that_fails_is_one_sentence(runs, template, told):
-    picker, kept, message, counts, text, tokens = chat.render_again(work(), "typed", False, "user: Hi", template)
+    picker, kept, message, counts, text, tokens = drawn(work(), "typed", False, "user: Hi", template)
     assert "notice-error" in message and told in message and kept == gr.skip() and counts == text == tokens == ""
 
 
 @pytest.mark.parametrize("conversation", ["", "   ", "[{]", '[{"role": 1}]', "[" * 5_000])
 def test_a_conversation_that_is_none_is_one_sentence(runs, conversation):
-    _, _, message, _, text, _ = chat.render_again(work(), "ChatML", False, conversation)
+    _, _, message, _, text, _ = drawn(work(), "ChatML", False, conversation)
     assert "notice" in message and "Traceback" not in message
 
 
 def test_strangers_render_only_templates_of_the_list(runs):
     with on(PUBLIC):
-        picker, _, message, *_ = chat.render_again(work(), "typed", False, "user: Hi", FEWER)
+        picker, _, message, *_ = drawn(work(), "typed", False, "user: Hi", FEWER)
         assert picker["value"] == "own" and "typed" not in [value for _, value in picker["choices"]]
-        picker, template, *_, text, _ = chat.type_template(work(), "ChatML", False, "user: Hi", FEWER)
+        picker, template, *_, text, _ = typed("ChatML", FEWER)
         assert template == TEMPLATES["ChatML"].template and FEWER not in text
         with pytest.raises(TextError):
             chat.template_of(work(), "typed", FEWER)

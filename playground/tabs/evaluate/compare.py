@@ -38,9 +38,14 @@ MOST_ROWS = 200  # that are listed
 CLICK = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-act]');
-  if (button) trigger('select', {act: button.dataset.act, id: button.dataset.id, on: Boolean(button.checked)});
+  if (!button) return;
+  const clicked = {act: button.dataset.act, id: button.dataset.id, on: Boolean(button.checked)};
+  window.keptClicks.push(clicked);
+  trigger('select', clicked);
 });
 """
+# What is chosen is known to the page at once: a second click may come before the answer to the first.
+CHOOSE = f"(chosen) => window.chooseKept(chosen, {lines.MOST})"
 OPEN_MEASURE = "() => { window.openPlace('Evaluate', 'Measure'); }"
 
 _running = Running()
@@ -120,10 +125,10 @@ def build(site: Site, work: Work) -> ComparePart:
 
 def wire(part: ComparePart, work: gr.State) -> None:
     every = QUIET | {"trigger_mode": "multiple", "concurrency_limit": 1}
+    part.table.select(None, part.chosen, part.chosen, js=CHOOSE, api_visibility="private", trigger_mode="multiple")
     part.table.select(
-        act_on_kept, part.chosen,
-        [part.chosen, part.ask, part.question, part.asked, part.message, part.opened], **every,
-    )  # fmt: skip
+        act_on_kept, part.chosen, [part.ask, part.question, part.asked, part.message, part.opened], **every
+    )
     part.chosen.change(show_compared, part.inputs, [part.table, *part.results], **QUIET)
     part.run.click(
         test_difference, part.inputs, [*part.results[:3], part.run, part.stop], concurrency_limit=2,
@@ -179,22 +184,21 @@ def _row(found: Outcome) -> KeptRow:
 
 
 def act_on_kept(chosen: Any, event: gr.EventData) -> list[Any]:
-    """Something was clicked in the list: chosen, question's row, question, asked, message, opened."""
+    """Something was clicked in the list: question's row, question, asked, message, opened. chosen: the page adds to it
+    and takes from it by itself; what is said here is why it did not."""
     data = event._data if isinstance(event._data, dict) else {}
     act, id = data.get("act"), data.get("id")
-    nothing = [gr.skip()] * 6
+    nothing = [gr.skip()] * 5
     if not isinstance(id, str) or not store.ID.fullmatch(id):
         return nothing
     if act == "choose":
-        ids = [name for name in _ids(chosen) if name != id]
-        ids = [*ids, id] if data.get("on") is True else ids
-        if len(ids) > lines.MOST:
-            return [gr.skip(), gr.skip(), gr.skip(), gr.skip(),
-                    notice(f"{lines.MOST} evaluations are the most that are compared: take one out first."),
-                    gr.skip()]  # fmt: skip
-        return [",".join(ids), *nothing[1:]]
+        ids = _ids(chosen)
+        if data.get("on") is True and id not in ids and len(ids) >= lines.MOST:
+            told = f"{lines.MOST} evaluations are the most that are compared: take one out first."
+            return [*nothing[:3], notice(told), gr.skip()]
+        return nothing
     if act == "open":
-        return [*nothing[:5], (id, time.monotonic_ns())]
+        return [*nothing[:4], (id, time.monotonic_ns())]
     if act == "delete" and not here().is_hosted:
         try:
             one = outcomes.outcome(id).evaluation
@@ -202,7 +206,7 @@ def act_on_kept(chosen: Any, event: gr.EventData) -> list[Any]:
         except UserError:
             called = f"the evaluation {id}"
         question = notice(f"Delete {called} with its outputs, for good?")
-        return [gr.skip(), gr.Row(visible=True), question, id, gr.skip(), gr.skip()]
+        return [gr.Row(visible=True), question, id, gr.skip(), gr.skip()]
     return nothing
 
 

@@ -36,6 +36,7 @@ class ChatPart:
     counts: gr.HTML
     text: gr.HTML
     tokens: gr.HTML
+    given: gr.State  # the template that was put into its field, to tell whether somebody has typed another
     taken: gr.State  # the conversation as it was made of the text above, to tell whether somebody has changed it
     may_type: bool
 
@@ -49,7 +50,7 @@ class ChatPart:
 
     @property
     def drawn(self) -> list[Any]:
-        return [self.source, self.template, self.message, self.counts, self.text, self.tokens]
+        return [self.given, self.source, self.template, self.message, self.counts, self.text, self.tokens]
 
     @property
     def inputs(self) -> list[Any]:
@@ -87,18 +88,21 @@ def build(site: Site, work: Work) -> ChatPart:
             text_box = gr.HTML("", elem_id="chat-text", js_on_load=None)
             tokens_box = gr.HTML("", elem_id="chat-tokens", js_on_load=None)
     return ChatPart(
-        picker, generation, talk, code, message_html, counts_box, text_box, tokens_box, gr.State(conversation), may_type
-    )
+        picker, generation, talk, code, message_html, counts_box, text_box, tokens_box, gr.State(template),
+        gr.State(conversation), may_type,
+    )  # fmt: skip
 
 
 def wire(part: ChatPart, work: gr.State) -> None:
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
-    looks = [work, part.source, part.generation, part.conversation]
+    looks = [work, part.source, part.generation, part.conversation, part.given]
+    typed = []
     if part.may_type:
         looks.append(part.template)
-        gr.on([part.template.submit, part.template.blur], type_template, looks, part.drawn, **quiet)
+        typed = [part.template.submit, part.template.blur]
+    # One event for all, so that the last answer is about what the fields hold last.
     gr.on(
-        [part.source.input, part.generation.input, part.conversation.submit, part.conversation.blur],
+        [part.source.input, part.generation.input, part.conversation.submit, part.conversation.blur, *typed],
         render_again, looks, part.drawn, **quiet,
     )  # fmt: skip
 
@@ -109,25 +113,30 @@ def show(
     """The text above is what the user says, unless somebody has changed the conversation."""
     if conversation == taken:
         conversation = taken = conversation_of(work.text)
-    return conversation, taken, *render_again(work, source, generation, conversation, template)
+    return conversation, taken, *redraw(work, source, generation, conversation, template)
 
 
-def render_again(work: Work, source: str, generation: bool, conversation: str, template: str = "") -> tuple[Any, ...]:
-    """Another template, conversation or beginning. Values for `ChatPart.drawn`."""
+def render_again(
+    work: Work, source: str, generation: bool, conversation: str, given: str = "", template: str = ""
+) -> tuple[Any, ...]:
+    """Another template, conversation or beginning. given: the template that was put into its field. Another one there
+    was typed, and is the chosen one from now on, unless it is the text of that."""
+    source, template = source or OWN, template or ""
+    if here().launch and template != given:
+        try:
+            typed = template != template_of(work, source, template)[0]
+        except UserError:
+            typed = True
+        source = TYPED if typed else source
+    return redraw(work, source, generation, conversation, template)
+
+
+def redraw(work: Work, source: str, generation: bool, conversation: str, template: str = "") -> tuple[Any, ...]:
+    """Values for `ChatPart.drawn`."""
     picker, chosen, *rest = drawn(work, source, generation, conversation, template)
     # The field is left alone where it is typed in, also while this was on its way.
     stays = picker["value"] == TYPED or chosen == template
-    return gr.update(**picker), gr.skip() if stays else chosen, *rest
-
-
-def type_template(work: Work, source: str, generation: bool, conversation: str, template: str) -> tuple[Any, ...]:
-    """A template was typed; if it is still the chosen one, it stays that."""
-    source, template = source or OWN, template or ""
-    try:
-        typed = template != template_of(work, source, template)[0]
-    except UserError:
-        typed = True
-    return render_again(work, TYPED if typed else source, generation, conversation, template)
+    return chosen, gr.update(**picker), gr.skip() if stays else chosen, *rest
 
 
 def conversation_of(text: str) -> str:
